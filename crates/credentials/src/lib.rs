@@ -1,0 +1,1 @@
+//! Role credentials: where they come from, and the store that keeps them fresh.

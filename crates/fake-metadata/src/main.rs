@@ -1,0 +1,3 @@
+//! A local EC2 instance metadata service.
+
+fn main() {}
