@@ -6,6 +6,8 @@
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
+use serde::{Deserialize, Serialize};
+
 use crate::documents;
 use crate::path::Decoded;
 use crate::reply::{ContentType, Reply, Status};
@@ -14,18 +16,22 @@ use crate::token::{TokenKey, parse_ttl};
 use crate::tree::{Found, Leaf, SignatureKind, Trees};
 
 /// EC2's metadata option `HttpTokens`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum TokenMode {
     /// A request without a token is answered (IMDSv1).
+    #[default]
     Optional,
     /// It is a 401.
     Required,
 }
 
 /// EC2's metadata option `HttpEndpoint`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Endpoint {
     /// The service answers.
+    #[default]
     Enabled,
     /// Every request is a 403.
     Disabled,
