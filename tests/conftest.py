@@ -18,10 +18,13 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fake
 
 
 def built(*cargo_args: str, name: str, cwd: Path = CHECKOUT) -> Path:
-    """Builds with cargo and returns the path of the executable it names (so CARGO_TARGET_DIR is respected)."""
+    """Builds with cargo and returns the path of the executable it names (so CARGO_TARGET_DIR is respected).
+
+    The test programs are workspaces of their own and share the target folder of the daemon's."""
     result = subprocess.run(
         ["cargo", "build", "--locked", "--message-format=json-render-diagnostics", *cargo_args],
         cwd=cwd,
+        env={"CARGO_TARGET_DIR": str(CHECKOUT / "target"), **os.environ},
         stdout=subprocess.PIPE,
         text=True,
     )
