@@ -8,6 +8,7 @@
 //! `limits` names the bounds, `service` answers, `host` and `peer` say whom.
 
 mod activity;
+mod body;
 mod connections;
 mod host;
 mod io;
