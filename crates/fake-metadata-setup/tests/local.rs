@@ -10,7 +10,9 @@ fn apply_makes_the_address_answer_and_remove_leaves_nothing() {
         let host = Host::with_lo_stanza(backend);
         // Legacy tables, once made by a first rule, stay: they are part of the picture before.
         if backend == Backend::Legacy {
-            host.sh("for t in nat raw; do iptables-legacy -t $t -S; ip6tables-legacy -t $t -S; done >/dev/null");
+            host.sh(
+                "for t in nat raw; do iptables-legacy -t $t -S; ip6tables-legacy -t $t -S; done >/dev/null",
+            );
         }
         let before = host.picture();
         let _daemon = host.daemon(&["127.0.0.1:8000", "[::1]:8000"]);
@@ -90,17 +92,21 @@ fn others_rules_and_addresses_stay_in_order() {
         if backend == Backend::Legacy {
             host.sh("for t in nat raw; do ip6tables-legacy -t $t -S; done >/dev/null");
         }
-        let before = host.picture();
+        let listing = "for t in nat raw filter; do iptables -t $t -S; done; nft list table inet filter; \
+             ip -o addr show docker0; ip -o addr show lo | grep 10.99.0.1";
+        let (before, rules) = (host.picture(), host.sh(listing));
         let _daemon = host.daemon(&["127.0.0.1:8000"]);
         host.must("apply");
         // Docker's rule for a published port 80 stands behind ours.
-        assert_eq!(host.get("169.254.169.254:80").unwrap(), "fake-metadata from 169.254.169.254", "{backend:?}");
-        let ours = |line: &&str| line.contains("fake-metadata.");
-        let listing = host.sh("for t in nat raw filter; do iptables -t $t -S; done");
-        let kept: Vec<&str> = listing.lines().filter(|line| !ours(line)).collect();
-        for rule in before.lines().filter(|line| line.starts_with("-A ") && backend == Backend::Legacy) {
-            assert!(kept.contains(&rule), "{rule} is gone");
-        }
+        assert_eq!(
+            host.get("169.254.169.254:80").unwrap(),
+            "fake-metadata from 169.254.169.254",
+            "{backend:?}"
+        );
+        let after = host.sh(listing);
+        let others: Vec<&str> = after.lines().filter(|line| !line.contains("fake-metadata.")).collect();
+        assert_eq!(others, rules.lines().collect::<Vec<_>>(), "{backend:?}");
+        assert_eq!(after.lines().count(), others.len() + 2, "{backend:?}: our redirect and our guard");
         host.must("remove");
         assert_eq!(host.picture(), before, "{backend:?}");
     }
@@ -165,10 +171,8 @@ fn a_journal_of_another_boot_claims_nothing() {
     let host = Host::with_lo_stanza(Backend::Nft);
     host.must("apply");
     // After a reboot the address is there again, but a person's stanza put it there.
-    host.sh(
-        "sed -i 's/\"boot\":\"[^\"]*\"/\"boot\":\"earlier\"/' /var/lib/fake-metadata-setup/journal; \
-         ip addr del 169.254.169.254/32 dev lo; ip addr add 169.254.169.254/32 dev lo scope host",
-    );
+    host.sh("sed -i 's/\"boot\":\"[^\"]*\"/\"boot\":\"earlier\"/' /var/lib/fake-metadata-setup/journal; \
+         ip addr del 169.254.169.254/32 dev lo; ip addr add 169.254.169.254/32 dev lo scope host");
     host.must("remove");
     assert!(host.sh("ip -o addr show dev lo").contains("169.254.169.254/32"), "that one was not ours");
     assert_eq!(host.our_rules(), 0);
@@ -179,10 +183,17 @@ fn a_journal_of_another_boot_claims_nothing() {
 fn two_runs_at_once_wait_for_each_other() {
     let host = Host::with_lo_stanza(Backend::Nft);
     let runs: Vec<_> = (0..6)
-        .map(|_| host.command(common::SETUP).arg("apply").stdout(std::process::Stdio::piped()).spawn().unwrap())
+        .map(|_| {
+            host.command(common::SETUP).arg("apply").stdout(std::process::Stdio::piped()).spawn().unwrap()
+        })
         .collect();
-    let outputs: Vec<_> = runs.into_iter().map(|run| common::said(&run.wait_with_output().unwrap())).collect();
+    let outputs: Vec<_> =
+        runs.into_iter().map(|run| common::said(&run.wait_with_output().unwrap())).collect();
     assert!(outputs.iter().all(|said| said.code == Some(0)), "{outputs:?}");
-    assert_eq!(outputs.iter().filter(|said| !said.out.starts_with("nothing to do")).count(), 1, "{outputs:?}");
+    assert_eq!(
+        outputs.iter().filter(|said| !said.out.starts_with("nothing to do")).count(),
+        1,
+        "{outputs:?}"
+    );
     assert_eq!(host.our_rules(), 4);
 }

@@ -116,7 +116,9 @@ impl Host {
     /// The program under test, killed at a point; whether it got that far.
     pub(crate) fn killed_at(&self, arguments: &str, point: u32) -> bool {
         let mut command = self.command(SETUP);
-        command.args(arguments.split_ascii_whitespace()).env("FAKE_METADATA_SETUP_KILL_AT", point.to_string());
+        command
+            .args(arguments.split_ascii_whitespace())
+            .env("FAKE_METADATA_SETUP_KILL_AT", point.to_string());
         let output = command.output().unwrap();
         // nsenter became the program, so its signal is ours to see.
         use std::os::unix::process::ExitStatusExt;
@@ -155,7 +157,12 @@ impl Host {
             symlink(peer_program(), &program).unwrap();
         }
         let mut command = self.command(program.to_str().unwrap());
-        command.arg("serve").args(addresses).env("PEER_NAME", name).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .arg("serve")
+            .args(addresses)
+            .env("PEER_NAME", name)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap());
         for address in addresses {
@@ -168,7 +175,8 @@ impl Host {
 
     /// Asks an address from inside; the answer, or the error.
     pub(crate) fn get(&self, address: &str) -> Result<String, String> {
-        let said = said(&self.command(peer_program().to_str().unwrap()).args(["get", address]).output().unwrap());
+        let said =
+            said(&self.command(peer_program().to_str().unwrap()).args(["get", address]).output().unwrap());
         if said.code == Some(0) { Ok(said.out.trim().to_owned()) } else { Err(said.err) }
     }
 
@@ -251,7 +259,11 @@ fn peer_program() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/peer.rs");
     let changed = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
     // A whole `cargo test` builds the examples; one with `--test NAME` does not.
-    assert!(changed(&program) >= changed(&source), "{} is not up to date: cargo build --examples", program.display());
+    assert!(
+        changed(&program) >= changed(&source),
+        "{} is not up to date: cargo build --examples",
+        program.display()
+    );
     program
 }
 
