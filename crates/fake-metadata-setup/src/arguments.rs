@@ -1,0 +1,96 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use hostnet::{Options, Paths};
+
+/// Lead 169.254.169.254 on this host to fake-metadata, and undo it
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 done, 1 failed (status: not applied), 2 usage, 78 bad configuration"
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Configuration file; `listen` and `[network]` are read [default: /etc/fake-metadata/config.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Folder of the journal, owned by root
+    #[arg(long, global = true, value_name = "DIR", default_value = "/var/lib/fake-metadata-setup")]
+    pub(crate) state_dir: PathBuf,
+    /// Test hook: end with SIGKILL at the N-th point of a run
+    #[arg(
+        long,
+        global = true,
+        hide = true,
+        env = "FAKE_METADATA_SETUP_KILL_AT",
+        hide_env = true,
+        value_name = "N"
+    )]
+    pub(crate) kill_at: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Put address and rules in place; a second run changes nothing
+    Apply {
+        /// Print what would be done and do nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Go on where the address belongs to someone else: a real EC2 instance, a cloud's route, another mock
+        #[arg(long)]
+        force: bool,
+        /// For units, init scripts and maintainer scripts: where the host cannot be changed now (no NET_ADMIN, no
+        /// iptables) warn in one line, change nothing and exit 0
+        #[arg(long)]
+        boot: bool,
+    },
+    /// Take away whatever apply has put in place
+    Remove {
+        /// Print what would be done and do nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Say what is in place; exit 0 when it is as configured, 1 when not
+    Status,
+    /// Print what apply would do
+    Plan,
+    /// Print the man page or a shell's completions
+    #[command(hide = true)]
+    Generate {
+        #[arg(value_enum)]
+        what: Generated,
+    },
+}
+
+/// What `generate` prints.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Generated {
+    Man,
+    Bash,
+    Zsh,
+    Fish,
+}
+
+impl Arguments {
+    pub(crate) fn options(&self) -> Options {
+        let force = matches!(self.command, Command::Apply { force: true, .. });
+        let paths = Paths { state: self.common.state_dir.clone(), ..Paths::default() };
+        Options { paths, force, kill_at: self.common.kill_at }
+    }
+
+    pub(crate) fn is_boot(&self) -> bool {
+        matches!(self.command, Command::Apply { boot: true, .. })
+    }
+}

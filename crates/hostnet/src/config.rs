@@ -1,0 +1,292 @@
+//! What this program reads of `config.toml`: `listen` and the table `[network]`.
+//!
+//! The daemon owns every other key and answers for it, so a key that is unknown here is refused only inside
+//! `[network]`. Nothing is read from the environment.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use toml::de::{DeTable, DeValue};
+
+use crate::target::Target;
+
+/// Where the installed configuration is.
+pub const DEFAULT_PATH: &str = "/etc/fake-metadata/config.toml";
+/// Where the daemon listens when nothing else is said.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000);
+
+const KEYS: [&str; 6] = ["bridges", "guard", "ifupdown", "ipv6", "local", "target"];
+
+/// `listen` and `[network]`, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The daemon's addresses, in the file's order. Never empty; no port is 0.
+    pub listen: Vec<SocketAddr>,
+    /// The table `[network]`.
+    pub network: Network,
+}
+
+/// The table `[network]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Lead this host's own requests (default). False: only those of `bridges`.
+    pub local: bool,
+    /// Lead `fd00:ec2::254` too.
+    pub ipv6: Ipv6,
+    /// Interfaces whose 169.254.169.254 is led to the daemon.
+    pub bridges: Vec<Bridge>,
+    /// Another host in place of the local daemon.
+    pub target: Option<Target>,
+    /// Write the block into `/etc/network/interfaces` (default).
+    pub ifupdown: bool,
+    /// Keep neighbours on the network out (default).
+    pub guard: bool,
+}
+
+/// `ipv6 = "auto" | true | false`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ipv6 {
+    /// Where IPv6 is on and `listen` has an IPv6 address that the rule can lead to.
+    Auto,
+    /// Always; an error where it cannot be.
+    On,
+    /// Never.
+    Off,
+}
+
+/// An interface name, or the start of one followed by `*`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Bridge(String);
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { listen: vec![DEFAULT_LISTEN], network: Network::default() }
+    }
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self { local: true, ipv6: Ipv6::Auto, bridges: Vec::new(), target: None, ifupdown: true, guard: true }
+    }
+}
+
+/// A configuration that is not accepted: exit code 78.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file's text is not accepted. The line starts at 1.
+    #[error("read {}: line {line}: {message}", path.display())]
+    Text {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: usize,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads a file. A missing file at the default place is the default configuration.
+    ///
+    /// # Errors
+    /// [`ConfigError`], also for a missing `path` that was asked for.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let file = path.unwrap_or(Path::new(DEFAULT_PATH));
+        match std::fs::read_to_string(file) {
+            Ok(text) => Self::parse(&text, file),
+            Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(Self::default())
+            }
+            Err(source) => Err(ConfigError::Read { path: file.to_owned(), source }),
+        }
+    }
+
+    /// Reads a text; `path` is named in errors.
+    ///
+    /// # Errors
+    /// [`ConfigError::Text`].
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        Self::read(text).map_err(|(offset, message)| ConfigError::Text {
+            path: path.to_owned(),
+            line: text[..offset.min(text.len())].matches('\n').count() + 1,
+            message,
+        })
+    }
+
+    fn read(text: &str) -> Result<Self, Problem> {
+        let document = DeTable::parse(text).map_err(|error| {
+            (error.span().map_or(0, |span| span.start), error.message().replace('\n', ", "))
+        })?;
+        let mut config = Self::default();
+        for (key, value) in document.get_ref() {
+            let at = value.span().start;
+            match key.get_ref().as_ref() {
+                "listen" => config.listen = listen(value.get_ref()).map_err(|message| (at, message))?,
+                "network" => {
+                    let DeValue::Table(table) = value.get_ref() else {
+                        return Err((at, "network is a table: write [network]".to_owned()));
+                    };
+                    config.network = Network::read(table)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(config)
+    }
+
+    /// The port that local requests are led to: the first listener that 127.0.0.1 reaches.
+    pub(crate) fn local_port(&self) -> Option<u16> {
+        let reached = |ip: IpAddr| ip == Ipv4Addr::LOCALHOST || ip == Ipv4Addr::UNSPECIFIED;
+        self.listen.iter().find(|listener| reached(listener.ip())).map(SocketAddr::port)
+    }
+
+    /// The port that local IPv6 requests are led to: the first listener that `::1` reaches.
+    pub(crate) fn local_port_v6(&self) -> Option<u16> {
+        let reached = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_loopback() || ip.is_unspecified());
+        self.listen.iter().find(|listener| reached(listener.ip())).map(SocketAddr::port)
+    }
+
+    /// The port that bridges are led to: that of a listener on `landing` if there is one, else the local one.
+    pub(crate) fn bridge_port(&self, landing: Option<Ipv4Addr>) -> Option<u16> {
+        let own = landing.and_then(|landing| self.listen.iter().find(|listener| listener.ip() == landing));
+        let other = || self.listen.iter().find(|listener| listener.is_ipv4());
+        own.map(SocketAddr::port).or_else(|| self.local_port()).or_else(|| other().map(SocketAddr::port))
+    }
+}
+
+/// Offset in the text, and what is wrong there.
+type Problem = (usize, String);
+
+impl Network {
+    fn read(table: &DeTable<'_>) -> Result<Self, Problem> {
+        let mut network = Self::default();
+        for (key, value) in table {
+            let at = |message: String| (value.span().start, message);
+            match key.get_ref().as_ref() {
+                "local" => network.local = boolean("local", value.get_ref()).map_err(at)?,
+                "guard" => network.guard = boolean("guard", value.get_ref()).map_err(at)?,
+                "ifupdown" => network.ifupdown = boolean("ifupdown", value.get_ref()).map_err(at)?,
+                "ipv6" => network.ipv6 = ipv6(value.get_ref()).map_err(at)?,
+                "bridges" => network.bridges = bridges(value.get_ref()).map_err(at)?,
+                "target" => {
+                    let text = value
+                        .get_ref()
+                        .as_str()
+                        .ok_or_else(|| at("target is a string: \"HOST[:PORT]\"".into()))?;
+                    network.target = Some(text.parse().map_err(at)?);
+                }
+                other => return Err((key.span().start, unknown_key(other))),
+            }
+        }
+        if !network.local && network.bridges.is_empty() {
+            let key = table.keys().find(|key| key.get_ref() == "local").map_or(0, |key| key.span().start);
+            return Err((
+                key,
+                "local = false leads nobody without bridges (add bridges = [\"docker0\", \"br-*\"])".into(),
+            ));
+        }
+        Ok(network)
+    }
+}
+
+fn unknown_key(key: &str) -> String {
+    let distance = |known: &&&str| strsim::damerau_levenshtein(key, known);
+    let nearest = KEYS.iter().min_by_key(distance).filter(|known| distance(known) <= 3);
+    match nearest {
+        Some(nearest) => format!("unknown key {key} in [network] (did you mean {nearest}?)"),
+        None => format!("unknown key {key} in [network] (known: {})", KEYS.join(", ")),
+    }
+}
+
+fn boolean(key: &str, value: &DeValue<'_>) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| format!("{key} is true or false"))
+}
+
+fn ipv6(value: &DeValue<'_>) -> Result<Ipv6, String> {
+    match (value.as_bool(), value.as_str()) {
+        (Some(true), _) => Ok(Ipv6::On),
+        (Some(false), _) => Ok(Ipv6::Off),
+        (_, Some("auto")) => Ok(Ipv6::Auto),
+        _ => Err("ipv6 is true, false or \"auto\"".to_owned()),
+    }
+}
+
+fn strings<'a>(key: &str, value: &'a DeValue<'_>) -> Result<Vec<&'a str>, String> {
+    let wrong = || format!("{key} is a list of strings");
+    let list = value.as_array().ok_or_else(wrong)?;
+    list.iter().map(|item| item.get_ref().as_str().ok_or_else(wrong)).collect()
+}
+
+fn listen(value: &DeValue<'_>) -> Result<Vec<SocketAddr>, String> {
+    let texts = match value.as_str() {
+        Some(one) => vec![one],
+        None => strings("listen", value)?,
+    };
+    let addresses = texts.into_iter().map(|text| match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() == 0 => {
+            Err(format!("listen {text}: no rule can lead to port 0 (name a port)"))
+        }
+        Ok(address) => Ok(address),
+        Err(_) => Err(format!("listen {text}: not ADDRESS:PORT, such as 127.0.0.1:8000 or [::1]:8000")),
+    });
+    let addresses: Vec<SocketAddr> = addresses.collect::<Result<_, _>>()?;
+    if addresses.is_empty() {
+        Err("listen is empty (remove it to have 127.0.0.1:8000)".to_owned())
+    } else {
+        Ok(addresses)
+    }
+}
+
+fn bridges(value: &DeValue<'_>) -> Result<Vec<Bridge>, String> {
+    let mut bridges =
+        strings("bridges", value)?.into_iter().map(str::parse).collect::<Result<Vec<Bridge>, _>>()?;
+    bridges.sort();
+    bridges.dedup();
+    Ok(bridges)
+}
+
+impl std::str::FromStr for Bridge {
+    type Err = String;
+
+    /// Linux allows 15 bytes without space or slash; `+` would be iptables' own wildcard and `%`, `"` and `'` need
+    /// quoting there, so they are refused.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let start = text.strip_suffix('*').unwrap_or(text);
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
+        if start.is_empty() || start.len() > 15 || !start.bytes().all(known) || start == "lo" {
+            return Err(format!("bridges {text:?}: not the name of an interface, such as docker0 or br-*"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Bridge {
+    /// The name as iptables' `-i` takes it: `br-*` is `br-+` there.
+    pub(crate) fn for_iptables(&self) -> String {
+        self.0.replace('*', "+")
+    }
+
+    /// Whether an interface of this name is meant.
+    pub(crate) fn matches(&self, interface: &str) -> bool {
+        match self.0.strip_suffix('*') {
+            Some(start) => interface.starts_with(start),
+            None => interface == self.0,
+        }
+    }
+}
+
+impl fmt::Display for Bridge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

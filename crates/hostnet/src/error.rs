@@ -1,0 +1,115 @@
+//! The one error type of this library. Every message names what was tried on what, the cause, and how to mend it.
+
+use std::path::PathBuf;
+
+use crate::config::ConfigError;
+use crate::interfaces::EditError;
+use crate::target::ResolveError;
+
+/// Why a run did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not user 0.
+    #[error("change the host network: not root (run with sudo)")]
+    NotRoot,
+    /// The kernel does not let this process change the network.
+    #[error(
+        "{action}: operation not permitted (give the container NET_ADMIN, or run `fake-metadata-setup apply` later, on the booted system)"
+    )]
+    NotPermitted {
+        /// What was tried.
+        action: String,
+    },
+    /// No iptables program at its usual places.
+    #[error("run iptables: program not found in /usr/sbin or /sbin (apt install iptables)")]
+    NoIptables,
+    /// `ipv6 = true` and no ip6tables or no IPv6.
+    #[error("lead fd00:ec2::254: {0}")]
+    NoIpv6(&'static str),
+    /// `listen` has no address that the rules can lead to.
+    #[error("lead {who} to the daemon: listen has no address that they reach (add \"{add}\" to listen)")]
+    NoListener {
+        /// Whose requests.
+        who: &'static str,
+        /// What to add.
+        add: String,
+    },
+    /// The address is someone else's, or this is a machine that needs the real one. Each line says what to do.
+    #[error("{}", .0.join("\n"))]
+    Refused(Vec<String>),
+    /// The configuration is not accepted.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The target's name gives no address.
+    #[error(transparent)]
+    Target(#[from] ResolveError),
+    /// A file could not be read, written or locked.
+    #[error("{action} {}", target.display())]
+    Io {
+        /// What was tried.
+        action: String,
+        /// On what.
+        target: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// A file of the system cannot be changed.
+    #[error("edit {}: {source} (make it writable, or set ifupdown = false in [network])", file.display())]
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// Our markers in a file do not form one block.
+    #[error("edit {}: {cause}", file.display())]
+    Edit {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with the markers.
+        cause: EditError,
+    },
+    /// The kernel refused.
+    #[error("{action}: {cause}")]
+    Netlink {
+        /// What was tried.
+        action: String,
+        /// The kernel's word.
+        cause: String,
+    },
+    /// An iptables program failed.
+    #[error("{action}: {cause}")]
+    Rule {
+        /// The command.
+        action: String,
+        /// The program's own words.
+        cause: String,
+    },
+    /// Every step was done and something is missing all the same.
+    #[error("verify the host network: still to do after apply: {}", .0.join("; "))]
+    Verify(Vec<String>),
+    /// A step failed, and what the run had done was undone; or not.
+    #[error("{cause}{}", undo.iter().map(|error| format!("\nundo: {error}")).collect::<String>())]
+    Undone {
+        /// Why the run stopped.
+        cause: Box<Error>,
+        /// What could not be undone.
+        undo: Vec<Error>,
+    },
+    /// Several things failed, each reported.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<Error>),
+}
+
+impl Error {
+    /// Whether this system cannot be changed *now*, through no fault of its own: an image build, a container
+    /// without NET_ADMIN, no iptables yet. `apply --boot` makes a warning of it.
+    #[must_use]
+    pub fn is_for_later(&self) -> bool {
+        match self {
+            Self::NotPermitted { .. } | Self::NoIptables => true,
+            Self::Undone { cause, undo } => undo.is_empty() && cause.is_for_later(),
+            _ => false,
+        }
+    }
+}

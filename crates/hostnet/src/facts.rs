@@ -1,0 +1,115 @@
+//! What is true of this host now. Reading changes nothing.
+
+use std::net::{IpAddr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::interfaces::{self, Block, EditError};
+use crate::netlink::{HostAddress, HostRoute, Netlink};
+use crate::xtables::{Family, FoundRule, Program};
+
+/// Tables that can hold rules of ours, or of another that leads the metadata address.
+const TABLES: [&str; 3] = ["nat", "raw", "filter"];
+
+/// The host, as a plan needs to know it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    /// CAP_NET_ADMIN is effective. Without it `rules` is empty: they cannot be listed.
+    pub(crate) net_admin: bool,
+    pub(crate) addresses: Vec<HostAddress>,
+    pub(crate) routes: Vec<HostRoute>,
+    pub(crate) links: Vec<String>,
+    /// The program that adds IPv4 rules.
+    pub(crate) iptables: Option<Program>,
+    /// The program that adds IPv6 rules.
+    pub(crate) ip6tables: Option<Program>,
+    /// All rules of the tables in question, of every back end, each chain in its order.
+    pub(crate) rules: Vec<FoundRule>,
+    pub(crate) interfaces: Option<InterfacesFile>,
+    pub(crate) ipv6_on: bool,
+    /// Where the target's name leads.
+    pub(crate) target: Option<SocketAddrV4>,
+}
+
+/// `/etc/network/interfaces`.
+#[derive(Debug, Clone)]
+pub(crate) struct InterfacesFile {
+    pub(crate) path: PathBuf,
+    pub(crate) block: Result<Block, EditError>,
+    /// The line of a stanza that a person wrote for the metadata address.
+    pub(crate) mention: Option<usize>,
+}
+
+impl Facts {
+    /// Reads everything. `calls` is the program that our block in `interfaces` calls.
+    pub(crate) fn read(netlink: &Netlink, interfaces: &Path, calls: &str) -> Result<Self, Error> {
+        let net_admin = has_net_admin();
+        Ok(Self {
+            net_admin,
+            addresses: netlink.addresses()?,
+            routes: netlink.routes_to(crate::IPV4)?,
+            links: netlink.links().map(str::to_owned).collect(),
+            iptables: Program::active(Family::V4),
+            ip6tables: Program::active(Family::V6),
+            rules: if net_admin { read_rules()? } else { Vec::new() },
+            interfaces: read_interfaces(interfaces, calls)?,
+            ipv6_on: ipv6_is_on(),
+            target: None,
+        })
+    }
+
+    /// The address as it is on some interface.
+    pub(crate) fn address(&self, address: IpAddr) -> Option<&HostAddress> {
+        self.addresses.iter().find(|found| found.address == address)
+    }
+
+    /// The program that adds rules of a family.
+    pub(crate) fn program(&self, family: Family) -> Option<Program> {
+        match family {
+            Family::V4 => self.iptables,
+            Family::V6 => self.ip6tables,
+        }
+    }
+}
+
+fn read_rules() -> Result<Vec<FoundRule>, Error> {
+    let mut rules = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        let active = Program::active(family);
+        for program in Program::present(family) {
+            for table in TABLES {
+                match program.list(table) {
+                    Ok(listed) => rules.extend(listed),
+                    // A back end that the kernel lacks holds no rules; only the one in use must answer, and of IPv6
+                    // only where there is IPv6.
+                    Err(error) if Some(program) == active && family == Family::V4 => return Err(error),
+                    Err(error) => log::debug!("list {table} by {program}: {error}"),
+                }
+            }
+        }
+    }
+    Ok(rules)
+}
+
+fn read_interfaces(path: &Path, calls: &str) -> Result<Option<InterfacesFile>, Error> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(Error::Io { action: "read".into(), target: path.into(), source }),
+    };
+    let mention = interfaces::first_mention(&text, &crate::IPV4.to_string());
+    Ok(Some(InterfacesFile { path: path.into(), block: interfaces::inspect(&text, calls), mention }))
+}
+
+/// CAP_NET_ADMIN is bit 12 (capability.h); `/proc/self/status` has the effective set in hexadecimal.
+fn has_net_admin() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).is_some_and(|set| set & (1 << 12) != 0)
+}
+
+/// IPv6 is compiled in and not switched off on `lo`.
+fn ipv6_is_on() -> bool {
+    let off = std::fs::read_to_string("/proc/sys/net/ipv6/conf/lo/disable_ipv6");
+    off.is_ok_and(|off| off.trim() == "0")
+}
