@@ -1,0 +1,7 @@
+//! The service as a whole, through its public face: request in, reply out.
+
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod common;
+mod depth;
+mod identity;
