@@ -3,10 +3,12 @@
 //! [`InstanceSpec`] is the `[instance]` table, every key optional. [`Instance::resolve`] completes it, so that
 //! every leaf, host name, zone, ARN and the identity document agree, and refuses what contradicts itself.
 
+mod cidr;
 mod network;
 mod place;
 mod resolve;
 mod spec;
+mod value;
 
 use std::collections::BTreeMap;
 

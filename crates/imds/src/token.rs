@@ -21,7 +21,7 @@ pub const TOKEN_LENGTH: usize = 56;
 pub const MAX_TTL: u32 = 21_600;
 
 const BYTES: usize = 40;
-const PREFIX: [u8; 3] = [1, 0, 1];
+const PREFIX: [u8; 3] = [1, 0, 4];
 const EXPIRY: std::ops::Range<usize> = 3..9;
 const NONCE: std::ops::Range<usize> = 9..17;
 const SIGNED: usize = 17;

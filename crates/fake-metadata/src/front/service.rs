@@ -4,15 +4,14 @@ use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use bytes::Bytes;
 use http::header::{self, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use jiff::Timestamp;
 
 use super::Front;
+use super::body::Whole;
 use super::peer::Peer;
 use crate::callers::Connection;
 use crate::state::Live;
@@ -22,6 +21,8 @@ const TOKEN_TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// A request needs credentials or signatures, at most one of each.
 const ROUNDS: usize = 4;
+/// The most headers a reply has.
+const HEADERS: usize = 8;
 /// Characters of a path that the log shows.
 const LOGGED_PATH: usize = 256;
 
@@ -42,7 +43,7 @@ pub(super) async fn answer(
     front: &Front,
     caller: &Connection,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Withheld> {
+) -> Result<Response<Whole>, Withheld> {
     let begun = Instant::now();
     let peer = caller.peer;
     let live = front.state.live().clone();
@@ -157,19 +158,16 @@ fn asks_to_keep(request: &Request<Incoming>) -> bool {
     keep
 }
 
-fn response(reply: imds::Reply, now: Timestamp, close: bool) -> Response<Full<Bytes>> {
+fn response(reply: imds::Reply, now: Timestamp, close: bool) -> Response<Whole> {
     let status = reply.status();
-    let mut response = Response::new(Full::default());
+    let mut headers = HeaderMap::with_capacity(HEADERS);
+    headers.extend(reply.headers(now, close).map(|(name, value)| (name_of(name), value_of(value))));
+    let mut response = Response::new(Whole::new(reply.into_body()));
     *response.status_mut() = StatusCode::from_u16(status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.headers_mut() = headers;
     if let Some(reason) = status.reason() {
         response.extensions_mut().insert(ReasonPhrase::from_static(reason.as_bytes()));
     }
-    let headers = response.headers_mut();
-    headers.reserve(9);
-    for (name, value) in reply.headers(now, close) {
-        headers.append(name_of(name), value_of(value));
-    }
-    *response.body_mut() = Full::new(reply.into_body());
     response
 }
 

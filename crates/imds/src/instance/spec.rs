@@ -262,10 +262,8 @@ fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>
     deserializer.deserialize_any(ListVisitor).map(Some)
 }
 
-/// Twelve digits; a number loses its leading zeros on the way here and gets them back.
 fn account<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let id = deserializer.deserialize_any(TextVisitor)?;
-    Ok(Some(format!("{id:0>12}")))
+    deserializer.deserialize_any(AccountVisitor).map(Some)
 }
 
 fn public_keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PublicKeySpec>, D::Error> {
@@ -299,6 +297,29 @@ impl<'de> Visitor<'de> for TextVisitor {
             Some((key, date)) if key.starts_with("$__toml") => Ok(date),
             _ => Err(de::Error::invalid_type(de::Unexpected::Map, &self)),
         }
+    }
+}
+
+/// An account id; written as a number it has lost its leading zeros and gets them back.
+struct AccountVisitor;
+
+impl Visitor<'_> for AccountVisitor {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an account id of 12 digits")
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<String, E> {
+        Ok(value.to_owned())
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<String, E> {
+        Ok(format!("{value:012}"))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<String, E> {
+        Ok(format!("{value:012}"))
     }
 }
 
