@@ -30,6 +30,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
+use crate::callers::Connection;
 use crate::identity::Signer;
 use crate::state::State;
 use activity::{Activity, Clock, Phase};
@@ -125,11 +126,14 @@ impl Front {
         if !self.connections.has_room() {
             self.connections.close_longest_idle();
         }
-        let peer = Peer::new(address, || stream.local_addr().ok().map(|a| a.ip()));
+        // A connection whose own end cannot be told has been reset already.
+        let Ok(ours) = stream.local_addr() else { return };
+        let caller = Connection::new(Peer::new(address, || Some(ours.ip())), ours);
+        self.state.finder.greet(&self.state.live().rules, &caller);
         let id = self.next_id.fetch_add(1, Relaxed);
         let activity = Arc::new(Activity::new(self.clock));
         let listed = Listed { front: self.clone(), id };
-        let task = tokio::spawn(talk(listed, stream, peer, activity.clone()));
+        let task = tokio::spawn(talk(listed, stream, caller, activity.clone()));
         self.connections.add(id, activity, task.abort_handle());
         self.opened.notify_one();
     }
@@ -180,14 +184,14 @@ impl Drop for Listed {
     }
 }
 
-async fn talk(listed: Listed, stream: TcpStream, peer: Peer, activity: Arc<Activity>) {
+async fn talk(listed: Listed, stream: TcpStream, caller: Connection, activity: Arc<Activity>) {
     let front = &listed.front;
     let io = Watched::new(TokioIo::new(stream), activity.clone());
     let service = service_fn(|request| {
         activity.enter(Phase::Busy);
-        let activity = &activity;
+        let (activity, caller) = (&activity, &caller);
         async move {
-            let response = service::answer(front, peer, request).await;
+            let response = service::answer(front, caller, request).await;
             activity.enter(Phase::Writing);
             response
         }
@@ -200,7 +204,7 @@ async fn talk(listed: Listed, stream: TcpStream, peer: Peer, activity: Arc<Activ
         .without_shutdown();
     match connection.await {
         Ok(parts) => finish(parts.io.into_inner().into_inner(), &front.limits).await,
-        Err(error) => log::debug!("{}: {error}", peer.address),
+        Err(error) => log::debug!("{}: {error}", caller.peer.address),
     }
 }
 
