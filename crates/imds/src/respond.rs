@@ -122,7 +122,10 @@ pub fn respond(snapshot: &Snapshot, request: &Request<'_>, facts: &Facts<'_>, no
         }
     };
     let reply = if request.method == "HEAD" { reply.without_body() } else { reply };
-    let reply = left.map_or(reply.clone(), |left| reply.with_token_left(left));
+    let reply = match left {
+        Some(left) => reply.with_token_left(left),
+        None => reply,
+    };
     Outcome::Reply(reply.delivered(delivery))
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Limits {
     pub(crate) write_time: Duration,
     /// How long the reply of a token request that the hop limit swallows is kept hanging.
     pub(crate) hop_hang: Duration,
+    /// How long what a client still sends is dropped once its last answer is out.
+    pub(crate) linger_time: Duration,
     /// How long requests in flight may take once we were told to stop.
     pub(crate) drain_time: Duration,
 }
@@ -36,6 +38,7 @@ impl Limits {
         idle_time: Duration::from_secs(60),
         write_time: Duration::from_secs(10),
         hop_hang: Duration::from_secs(10),
+        linger_time: Duration::from_millis(500),
         drain_time: Duration::from_secs(5),
     };
 }

@@ -26,6 +26,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
@@ -191,15 +192,33 @@ async fn talk(listed: Listed, stream: TcpStream, peer: Peer, activity: Arc<Activ
             response
         }
     });
-    let result = http1::Builder::new()
+    let connection = http1::Builder::new()
         .title_case_headers(true)
         .half_close(true)
         .max_buf_size(front.limits.head_bytes)
         .serve_connection(io, service)
-        .await;
-    if let Err(error) = result {
-        log::debug!("{}: {error}", peer.address);
+        .without_shutdown();
+    match connection.await {
+        Ok(parts) => finish(parts.io.into_inner().into_inner(), front.limits.linger_time).await,
+        Err(error) => log::debug!("{}: {error}", peer.address),
     }
+}
+
+/// Ends a connection so that its last answer arrives: the kernel resets a connection that is closed with
+/// bytes unread, and the client then loses what was on its way. So those bytes are read and dropped, until
+/// the client closes or `patience` is over.
+async fn finish(mut stream: TcpStream, patience: Duration) {
+    let mut dropped = [0; 4096];
+    if !matches!(stream.try_read(&mut dropped), Ok(1..)) {
+        return;
+    }
+    let drained = async {
+        stream.shutdown().await?;
+        while stream.read(&mut dropped).await? > 0 {}
+        Ok::<_, std::io::Error>(())
+    };
+    // However that ends, the connection is closed.
+    let _ = tokio::time::timeout(patience, drained).await;
 }
 
 /// Random bytes for tokens: a random start of this process and a count, so that no two are alike
