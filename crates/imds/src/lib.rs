@@ -4,6 +4,7 @@
 //!   [`Reply`], or what must be found out first ([`Need`]).
 //! - [`InstanceSpec`] and [`Instance`]: the instance as configured, and as completed.
 //! - [`Trees`], [`Tree`], [`RoleEntry`], [`Overrides`]: what each caller sees, and changes to it.
+//! - [`in_force`], [`Event`]: what events show at a time, as changes to the trees.
 //! - [`Signer`]: the signed identity document.
 //! - [`TokenKey`]: session tokens.
 //!
@@ -13,6 +14,7 @@
 
 mod date;
 mod documents;
+mod events;
 mod identity;
 mod instance;
 mod path;
@@ -26,6 +28,10 @@ mod version;
 
 pub use date::{HttpDate, rfc3339};
 pub use documents::assume_role_unauthorized_message;
+pub use events::{
+    Ending, Event, InForce, LifecycleState, Maintenance, MaintenanceCode, SPOT_NOTICE, SpotAction,
+    SpotInterruption, in_force,
+};
 pub use identity::{IdentityError, Signatures, Signer};
 pub use instance::{
     HostnameType, Instance, InstanceError, InstanceSpec, InterfaceSpec, Partition, PublicKeySpec,
