@@ -6,6 +6,7 @@
 //! - [`Trees`], [`Tree`], [`RoleEntry`], [`Overrides`]: what each caller sees, and changes to it.
 //! - [`Signer`]: the signed identity document.
 //! - [`TokenKey`]: session tokens.
+//! - [`events`]: what happens to the instance, as changes to the tree over time.
 //!
 //! Nothing here opens a socket or a file, starts a thread, reads a clock or takes randomness by itself.
 
@@ -13,6 +14,7 @@
 
 mod date;
 mod documents;
+pub mod events;
 mod identity;
 mod instance;
 mod path;

@@ -17,7 +17,7 @@ use crate::version::{VERSIONS, Version};
 /// EC2's limit on user data before base64.
 const MAX_USER_DATA: usize = 16 * 1024;
 
-const LIFECYCLE_STATES: [&str; 8] = [
+pub(crate) const LIFECYCLE_STATES: [&str; 8] = [
     "Detached",
     "InService",
     "Standby",

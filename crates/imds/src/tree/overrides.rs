@@ -300,14 +300,15 @@ impl Edit<'_> {
         let kinds = [SignatureKind::Signature, SignatureKind::Pkcs7, SignatureKind::Rsa2048];
         kinds.into_iter().fold(dir, |dir, kind| {
             let name = kind.name();
-            let Some(Node::Leaf(Leaf::Signature { .. })) = dir.entry(name).map(Entry::node) else {
-                return dir;
+            let since = match dir.entry(name) {
+                Some(entry) if matches!(entry.node(), Node::Leaf(Leaf::Signature { .. })) => entry.since(),
+                _ => return dir,
             };
             match document {
                 None => dir.without(name),
                 Some(document) => {
                     let leaf = Leaf::Signature { kind, document: document.clone() };
-                    dir.with(Entry::new(name, Version::FIRST, Node::Leaf(leaf)))
+                    dir.with(Entry::new(name, since, Node::Leaf(leaf)))
                 }
             }
         })

@@ -5,6 +5,7 @@
 mod common;
 mod crawl;
 mod depth;
+mod events;
 mod identity;
 mod instance;
 mod overrides;
