@@ -18,6 +18,7 @@ mod front;
 mod identity;
 mod logging;
 mod places;
+mod role_documents;
 mod signals;
 mod state;
 mod state_dir;

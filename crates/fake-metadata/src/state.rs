@@ -11,6 +11,7 @@ use crate::callers::{self, Connection, Finder, Rules};
 use crate::config::{Config, ConfigError, KeyPath, Loaded, Sources};
 use crate::front::Hosts;
 use crate::logging::Log;
+use crate::role_documents::RoleDocuments;
 use crate::state_dir::{StateDir, random};
 
 const TOKEN_KEY: &str = "token.key";
@@ -85,6 +86,7 @@ pub(crate) struct State {
     launch: Timestamp,
     listening: Vec<SocketAddr>,
     store: credentials::Store,
+    documents: RoleDocuments,
     pub(crate) finder: Finder,
     mapping_watch: callers::Watch,
     outgoing: credentials::Outgoing,
@@ -131,6 +133,7 @@ impl State {
             launch,
             listening,
             store,
+            documents: RoleDocuments::default(),
             finder: Finder::new(),
             mapping_watch: callers::Watch::default(),
             outgoing,
@@ -147,7 +150,7 @@ impl State {
         role: &imds::RoleKey,
         caller: &Connection,
         now: Timestamp,
-    ) -> imds::RoleAnswer {
+    ) -> imds::RoleDocument {
         let name = match role {
             imds::RoleKey::Role(name) => name,
             imds::RoleKey::Ec2Instance => credentials::IDENTITY_ROLE,
@@ -157,7 +160,7 @@ impl State {
             None => self.store.get(name).await,
         };
         self.store.note_asked(name, &caller.who(), now);
-        role_answer(&answer, now)
+        self.documents.of(name, &answer, now)
     }
 
     /// What is served at this moment.
@@ -266,27 +269,6 @@ impl State {
             "users-error": self.finder.users_error().filter(|_| live.rules.ask_users()),
             "roles": self.store.status(),
         })
-    }
-}
-
-fn role_answer(answer: &credentials::Answer, now: Timestamp) -> imds::RoleAnswer {
-    match answer {
-        Ok(found) => {
-            let (last_updated, expiration) = found.shown_times(now);
-            imds::RoleAnswer::Success {
-                access_key_id: found.access_key_id.clone(),
-                secret_access_key: found.secret_access_key.expose().to_owned(),
-                token: found.token.as_ref().map(|token| token.expose().to_owned()),
-                last_updated,
-                expiration,
-                account_id: found.account_id.clone(),
-            }
-        }
-        Err(failure) => imds::RoleAnswer::Failure {
-            code: failure.code.clone(),
-            message: failure.message.clone(),
-            last_updated: failure.at,
-        },
     }
 }
 

@@ -39,7 +39,7 @@ pub use instance::{
 };
 pub use path::canonical;
 pub use reply::{ContentType, HeaderName, HeaderValue, NOT_FOUND_PAGE, Reply, SERVER, Status};
-pub use request::{Delivery, Facts, HeaderField, Need, Nonce, Request, RoleAnswer, RoleKey};
+pub use request::{Delivery, Facts, HeaderField, Need, Nonce, Request, RoleAnswer, RoleDocument, RoleKey};
 pub use respond::{Endpoint, Outcome, Snapshot, TokenMode, respond};
 pub use token::{MAX_TTL, TOKEN_LENGTH, TokenKey};
 pub use tree::{
