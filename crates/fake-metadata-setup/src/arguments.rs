@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hostnet::{Options, Paths};
@@ -51,10 +52,15 @@ pub(crate) enum Command {
         /// Go on where the address belongs to someone else: a real EC2 instance, a cloud's route, another mock
         #[arg(long)]
         force: bool,
-        /// For units, init scripts and maintainer scripts: where the host cannot be changed now (no NET_ADMIN, no
-        /// iptables) warn in one line, change nothing and exit 0
+        /// For units, init scripts and maintainer scripts: where the host cannot or must not be changed now (no
+        /// NET_ADMIN, no iptables, the address is someone else's) warn in a line, change nothing and exit 0
         #[arg(long)]
         boot: bool,
+        /// Stay, and apply again every few seconds: follows a target whose address changes, and puts back what
+        /// another program took away. Ends on SIGTERM or SIGINT, leaving everything in place
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "5",
+              value_parser = clap::value_parser!(u32).range(1..=3600), conflicts_with = "dry_run")]
+        watch: Option<u32>,
     },
     /// Take away whatever apply has put in place
     Remove {
@@ -88,6 +94,14 @@ impl Arguments {
         let force = matches!(self.command, Command::Apply { force: true, .. });
         let paths = Paths { state: self.common.state_dir.clone(), ..Paths::default() };
         Options { paths, force, kill_at: self.common.kill_at }
+    }
+
+    /// Seconds between two looks, with `--watch`.
+    pub(crate) fn watch(&self) -> Option<Duration> {
+        match self.command {
+            Command::Apply { watch: Some(seconds), .. } => Some(Duration::from_secs(seconds.into())),
+            _ => None,
+        }
     }
 
     pub(crate) fn is_boot(&self) -> bool {

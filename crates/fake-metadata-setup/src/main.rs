@@ -3,6 +3,7 @@
 mod arguments;
 mod generate;
 mod report;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
     match run(&arguments, &options) {
         Ok(code) => code,
         Err(error) if arguments.is_boot() && error.is_for_later() => {
-            report::warning(&error.to_string());
+            error.to_string().lines().for_each(report::warning);
             ExitCode::SUCCESS
         }
         Err(error) => report::error(&error),
@@ -33,6 +34,7 @@ fn run(arguments: &Arguments, options: &Options) -> Result<ExitCode, Error> {
         Command::Apply { dry_run: true, .. } | Command::Plan => {
             report::plan(&hostnet::plan(&config()?, options)?, json)
         }
+        Command::Apply { watch: Some(_), .. } => watch::run(arguments, options)?,
         Command::Apply { .. } => report::apply(&hostnet::apply(&config()?, options)?, json),
         Command::Remove { dry_run: true } => report::plan(&hostnet::plan_remove(options)?, json),
         Command::Remove { dry_run: false } => report::remove(&hostnet::remove(options)?, json),

@@ -23,7 +23,7 @@ fn done(report: &Report, json: bool, nothing: &str) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     for step in &report.steps {
-        println!("{step}");
+        println!("{}", step.text);
     }
     if report.steps.is_empty() {
         println!("{nothing}");
@@ -41,7 +41,7 @@ pub(crate) fn plan(report: &Report, json: bool) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     for step in &report.steps {
-        println!("would {step}");
+        println!("would {}", step.text);
     }
     if report.steps.is_empty() {
         println!("nothing to do");
@@ -68,7 +68,10 @@ pub(crate) fn status(status: &Status, json: bool) -> ExitCode {
         println!("present: {line}");
     }
     for line in &status.pending {
-        println!("missing: {line}");
+        println!("to do: {}", line.text);
+    }
+    for line in &status.leads {
+        println!("{line}");
     }
     code
 }
@@ -89,6 +92,17 @@ pub(crate) fn warning(line: &str) {
 
 /// Prints the chain once.
 pub(crate) fn error(error: &Error) -> ExitCode {
+    for line in chain(error).lines() {
+        eprintln!("fake-metadata-setup: {line}");
+    }
+    match error {
+        Error::Config(_) => ExitCode::from(BAD_CONFIGURATION),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// The error and its causes, each said once.
+pub(crate) fn chain(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -98,11 +112,5 @@ pub(crate) fn error(error: &Error) -> ExitCode {
         }
         source = cause.source();
     }
-    for line in text.lines() {
-        eprintln!("fake-metadata-setup: {line}");
-    }
-    match error {
-        Error::Config(_) => ExitCode::from(BAD_CONFIGURATION),
-        _ => ExitCode::FAILURE,
-    }
+    text
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
 use crate::target::Target;
@@ -48,7 +48,7 @@ pub struct Network {
 /// `ipv6 = "auto" | true | false`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ipv6 {
-    /// Where IPv6 is on and `listen` has an IPv6 address that the rule can lead to.
+    /// Where IPv6 is on and ip6tables can do it.
     Auto,
     /// Always; an error where it cannot be.
     On,
@@ -57,7 +57,7 @@ pub enum Ipv6 {
 }
 
 /// An interface name, or the start of one followed by `*`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Bridge(String);
 
 impl Default for Config {
@@ -150,10 +150,17 @@ impl Config {
         self.listen.iter().find(|listener| reached(listener.ip())).map(SocketAddr::port)
     }
 
-    /// The port that local IPv6 requests are led to: the first listener that `::1` reaches.
+    /// The port that local IPv6 requests are led to: the first listener that `::1` reaches, else the same as
+    /// [`Config::local_port`]: the daemon listens there on `::1` by itself.
     pub(crate) fn local_port_v6(&self) -> Option<u16> {
         let reached = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_loopback() || ip.is_unspecified());
-        self.listen.iter().find(|listener| reached(listener.ip())).map(SocketAddr::port)
+        let own = self.listen.iter().find(|listener| reached(listener.ip())).map(SocketAddr::port);
+        own.or_else(|| self.local_port())
+    }
+
+    /// The ports of all listeners, and 80.
+    pub(crate) fn ports(&self) -> Vec<u16> {
+        self.listen.iter().map(SocketAddr::port).chain([80]).collect()
     }
 
     /// The port that bridges are led to: that of a listener on `landing` if there is one, else the local one.

@@ -95,6 +95,8 @@ pub enum Error {
         cause: Box<Error>,
         /// What could not be undone.
         undo: Vec<Error>,
+        /// The step that failed concerns IPv6 only.
+        about_ipv6: bool,
     },
     /// Several things failed, each reported.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
@@ -102,14 +104,19 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether this system cannot be changed *now*, through no fault of its own: an image build, a container
-    /// without NET_ADMIN, no iptables yet. `apply --boot` makes a warning of it.
+    /// Whether this system cannot or must not be changed *now*, and was not: an image build, a container without
+    /// NET_ADMIN, no iptables yet, an address that is someone else's. `apply --boot` makes a warning of it.
     #[must_use]
     pub fn is_for_later(&self) -> bool {
         match self {
-            Self::NotPermitted { .. } | Self::NoIptables => true,
-            Self::Undone { cause, undo } => undo.is_empty() && cause.is_for_later(),
+            Self::NotPermitted { .. } | Self::NoIptables | Self::Refused(_) => true,
+            Self::Undone { cause, undo, .. } => undo.is_empty() && cause.is_for_later(),
             _ => false,
         }
+    }
+
+    /// Whether only IPv6 failed and all was undone.
+    pub(crate) fn is_about_ipv6(&self) -> bool {
+        matches!(self, Self::Undone { about_ipv6: true, undo, .. } if undo.is_empty())
     }
 }

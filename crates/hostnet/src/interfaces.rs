@@ -34,7 +34,8 @@ pub enum EditError {
 /// What a text has of ours, and whether it could have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Block {
-    /// No `iface lo inet loopback` stanza, so no place for a block. Normal on a fresh Debian and in images.
+    /// No place for a block: no `iface lo inet loopback` stanza (normal on a fresh Debian and in images), or a person's
+    /// own stanza for 169.254.169.254.
     NoPlace,
     /// A stanza without our block.
     Absent,
@@ -65,8 +66,8 @@ pub fn inspect(text: &[u8], program: &str) -> Result<Block, EditError> {
 /// [`EditError`] when the markers do not form one block.
 pub fn insert<'a>(text: &'a [u8], program: &str) -> Result<Cow<'a, [u8]>, EditError> {
     let bare = remove(text)?;
-    let Some(header) = lo_stanza_header(&bare) else {
-        // A block outside any stanza would be an error to ifupdown: it goes.
+    let Some(header) = place(&bare) else {
+        // A block of ours without a place goes: outside a stanza it would be an error to ifupdown.
         return Ok(bare);
     };
     let eol: &[u8] = match header_eol(&bare, &header) {
@@ -102,14 +103,20 @@ pub fn remove(text: &[u8]) -> Result<Cow<'_, [u8]>, EditError> {
     Ok(Cow::Owned([&text[..block.start], &text[block.end..]].concat()))
 }
 
-/// The first line outside our block that names `needle` and is no comment: a stanza that a person wrote.
-pub(crate) fn first_mention(text: &[u8], needle: &str) -> Option<usize> {
-    let block = find_block(text).ok().flatten().unwrap_or(0..0);
+/// The first line that sets the metadata address up and is no comment: a person's own stanza. The number starts
+/// at 1. Our block does not name the address.
+pub(crate) fn first_mention(text: &[u8]) -> Option<usize> {
+    let needle = crate::IPV4.to_string();
     lines(text).enumerate().find_map(|(index, line)| {
-        let content = String::from_utf8_lossy(&text[line.clone()]);
-        let ours = block.contains(&line.start);
-        (!ours && !content.trim_start().starts_with('#') && content.contains(needle)).then_some(index + 1)
+        let content = String::from_utf8_lossy(&text[line]);
+        (!content.trim_start().starts_with('#') && content.contains(&needle)).then_some(index + 1)
     })
+}
+
+/// Behind which line our block goes. None next to a person's own stanza for the address: `ip addr add` there would
+/// fail, and the stanza with it, once our program had put the address on `lo` before.
+fn place(text: &[u8]) -> Option<Range<usize>> {
+    if first_mention(text).is_some() { None } else { lo_stanza_header(text) }
 }
 
 fn block_lines(program: &str) -> [String; 3] {

@@ -3,14 +3,15 @@
 //! First what should be there ([`wanted`]), then the difference to what is there ([`steps`]). Undoing everything is
 //! the difference to nothing.
 
-use std::net::{IpAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use crate::config::{Config, Ipv6};
+use crate::config::{Bridge, Config, Ipv6, Network};
 use crate::error::Error;
 use crate::facts::Facts;
 use crate::interfaces::Block;
+use crate::nft::{Chain, Ruleset};
 use crate::step::Step;
-use crate::xtables::{Family, Rule};
+use crate::xtables::{Family, FoundRule, Program, Rule};
 use crate::{IPV4, IPV6};
 
 /// What the host should have of ours.
@@ -18,6 +19,8 @@ use crate::{IPV4, IPV6};
 pub(crate) struct Wanted {
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) rules: Vec<(Family, Rule)>,
+    /// The ARP filter, and the bridges that it lets through. Left out where it cannot be had.
+    pub(crate) arp_guard: Option<Vec<Bridge>>,
     /// The block in `/etc/network/interfaces`, where there is a place for it.
     pub(crate) block: bool,
 }
@@ -37,11 +40,38 @@ pub(crate) fn wanted(config: &Config, facts: &Facts) -> Result<Wanted, Error> {
     if let Some(target) = facts.target {
         wanted.rules.push((Family::V4, masquerade(target)));
     }
-    bridges(config, facts, &mut wanted)?;
+    want_bridges(config, facts, &mut wanted)?;
     if network.guard && network.local {
         wanted.rules.push((Family::V4, guard("169.254.169.254/32")));
+        wanted.arp_guard = facts.can_guard_arp.then(|| network.bridges.clone());
     }
     Ok(wanted)
+}
+
+/// Where the daemon must listen for what the rules lead to it. Empty with a target.
+pub(crate) fn landings(config: &Config, facts: &Facts) -> Vec<SocketAddr> {
+    let network = &config.network;
+    let mut landings = Vec::new();
+    if facts.target.is_some() {
+        return landings;
+    }
+    if network.local {
+        landings.extend(config.local_port().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))));
+    }
+    let bridge_port = config.bridge_port(network.local.then_some(IPV4));
+    match bridge_port {
+        Some(port) if !network.bridges.is_empty() && network.local => {
+            landings.push(SocketAddr::from((IPV4, port)))
+        }
+        Some(port) if !network.bridges.is_empty() => {
+            let named = |interface: &str| network.bridges.iter().any(|bridge| bridge.matches(interface));
+            let own =
+                facts.addresses.iter().filter(|found| found.address.is_ipv4() && named(&found.interface));
+            landings.extend(own.map(|found| SocketAddr::new(found.address, port)));
+        }
+        _ => {}
+    }
+    landings
 }
 
 const TO_METADATA: &str = "-d 169.254.169.254/32";
@@ -66,7 +96,8 @@ fn local_rule(config: &Config, target: Option<SocketAddrV4>) -> Result<Rule, Err
 }
 
 /// Without it a rewritten packet keeps the source that was picked for 169.254.169.254, which is that address itself
-/// when it is on `lo`, and no answer comes back (measured).
+/// when it is on `lo`, and no answer comes back (measured). With the address and this rule it works with a default
+/// route and without.
 fn masquerade(target: SocketAddrV4) -> Rule {
     let original = "-m conntrack --ctstate DNAT --ctorigdst 169.254.169.254 --ctorigdstport 80";
     let matches = format!("-d {}/32 ! -o lo -p tcp -m tcp --dport {} {original}", target.ip(), target.port());
@@ -79,48 +110,47 @@ fn guard(to: &str) -> Rule {
 }
 
 fn want_ipv6(config: &Config, facts: &Facts, wanted: &mut Wanted) -> Result<(), Error> {
-    let port = config.local_port_v6();
-    let has = facts.ipv6_on && facts.ip6tables.is_some() && port.is_some() && facts.target.is_none();
-    match config.network.ipv6 {
+    let automatic = match config.network.ipv6 {
         Ipv6::Off => return Ok(()),
-        Ipv6::Auto if !has => return Ok(()),
-        Ipv6::Auto | Ipv6::On => {}
+        Ipv6::On => false,
+        Ipv6::Auto => true,
+    };
+    let missing = match (facts.ipv6_on, facts.ip6tables, facts.target) {
+        (_, _, Some(_)) => Some("target leads IPv4 only (set ipv6 = false in [network])"),
+        (false, ..) => Some("IPv6 is off on this host (set ipv6 = false in [network], or switch IPv6 on)"),
+        (_, None, _) => Some("no ip6tables in /usr/sbin or /sbin (apt install iptables)"),
+        _ => None,
+    };
+    match (missing, config.local_port_v6()) {
+        (Some(_), _) | (None, None) if automatic => Ok(()),
+        (Some(missing), _) => Err(Error::NoIpv6(missing)),
+        (None, None) => Err(Error::NoListener { who: "this host's IPv6 requests", add: "[::1]:8000".into() }),
+        (None, Some(port)) => {
+            let matches = format!("-d {IPV6}/128 {HTTP}");
+            let lead = Rule::ours("nat", "OUTPUT", "local", &matches, &format!("REDIRECT --to-ports {port}"));
+            wanted.addresses.push(IpAddr::V6(IPV6));
+            wanted.rules.push((Family::V6, lead));
+            if config.network.guard {
+                wanted.rules.push((Family::V6, guard(&format!("{IPV6}/128"))));
+            }
+            Ok(())
+        }
     }
-    if facts.target.is_some() {
-        return Err(Error::NoIpv6("target leads IPv4 only (set ipv6 = false in [network])"));
-    }
-    if !facts.ipv6_on {
-        return Err(Error::NoIpv6(
-            "IPv6 is off on this host (set ipv6 = false in [network], or switch IPv6 on)",
-        ));
-    }
-    if facts.ip6tables.is_none() {
-        return Err(Error::NoIpv6("no ip6tables in /usr/sbin or /sbin (apt install iptables)"));
-    }
-    let none = || Error::NoListener { who: "this host's IPv6 requests", add: "[::1]:8000".into() };
-    let port = port.ok_or_else(none)?;
-    let matches = format!("-d fd00:ec2::254/128 {HTTP}");
-    wanted.addresses.push(IpAddr::V6(IPV6));
-    wanted.rules.push((
-        Family::V6,
-        Rule::ours("nat", "OUTPUT", "local", &matches, &format!("REDIRECT --to-ports {port}")),
-    ));
-    if config.network.guard {
-        wanted.rules.push((Family::V6, guard("fd00:ec2::254/128")));
-    }
-    Ok(())
 }
 
 /// Requests from bridges, with the container's source address kept.
-fn bridges(config: &Config, facts: &Facts, wanted: &mut Wanted) -> Result<(), Error> {
+fn want_bridges(config: &Config, facts: &Facts, wanted: &mut Wanted) -> Result<(), Error> {
     let network = &config.network;
     if network.bridges.is_empty() {
         return Ok(());
     }
     let port = config.bridge_port(network.local.then_some(IPV4));
-    let port = || port.ok_or(Error::NoListener { who: "the bridges' requests", add: format!("{IPV4}:8000") });
+    let port = || {
+        port.ok_or_else(|| Error::NoListener { who: "the bridges' requests", add: format!("{IPV4}:8000") })
+    };
     for bridge in &network.bridges {
-        let matches = format!("{TO_METADATA} -i {} {HTTP}", bridge.for_iptables());
+        let from = format!("-i {}", bridge.for_iptables());
+        let matches = format!("{TO_METADATA} {from} {HTTP}");
         let lead = match (facts.target, network.local) {
             (Some(target), _) => format!("DNAT --to-destination {target}"),
             // The address on lo makes the host accept it from any interface (measured).
@@ -132,8 +162,28 @@ fn bridges(config: &Config, facts: &Facts, wanted: &mut Wanted) -> Result<(), Er
         if network.guard && network.local {
             wanted.rules.push((Family::V4, Rule::ours("raw", "PREROUTING", "bridge", &matches, "ACCEPT")));
         }
+        if facts.target.is_none() {
+            // Under a default-deny policy of iptables' INPUT. Another's chain in nftables is told of in a notice.
+            let led = format!("{from} -p tcp -m tcp --dport {} -m conntrack --ctorigdst {IPV4}", port()?);
+            wanted.rules.push((Family::V4, Rule::ours("filter", "INPUT", "bridge", &led, "ACCEPT")));
+        }
+    }
+    if network.guard && !network.local && facts.target.is_none() {
+        guard_port(network, port()?, wanted);
     }
     Ok(())
+}
+
+/// Without the address on `lo` the daemon must listen where bridges reach it, and there neighbours would too: by
+/// routing through this host to the bridge's address, or directly if it listens on 0.0.0.0.
+fn guard_port(network: &Network, port: u16, wanted: &mut Wanted) {
+    let to_port = format!("-p tcp -m tcp --dport {port} -m addrtype --dst-type LOCAL");
+    for bridge in &network.bridges {
+        let matches = format!("-i {} {to_port}", bridge.for_iptables());
+        wanted.rules.push((Family::V4, Rule::ours("raw", "PREROUTING", "bridge", &matches, "ACCEPT")));
+    }
+    let guard = Rule::ours("raw", "PREROUTING", "guard", &format!("! -i lo {to_port}"), "DROP");
+    wanted.rules.push((Family::V4, guard.after_ours()));
 }
 
 /// The difference between the addresses and rules that are there and those that should be: additions first, so that
@@ -141,18 +191,10 @@ fn bridges(config: &Config, facts: &Facts, wanted: &mut Wanted) -> Result<(), Er
 /// addresses that are ours by the journal.
 pub(crate) fn kernel_steps(facts: &Facts, wanted: &Wanted, owned: &[IpAddr]) -> Vec<Step> {
     let mut steps = Vec::new();
-    let guards_first = |(_, rule): &&(Family, Rule)| rule.table != "raw";
-    let mut rules: Vec<&(Family, Rule)> = wanted.rules.iter().collect();
-    rules.sort_by_key(guards_first);
-    let mut kept = Vec::new();
-    for (family, rule) in rules {
-        let Some(program) = facts.program(*family) else { continue };
-        let is_there = |found: &&crate::xtables::FoundRule| found.program == program && found.rule.same(rule);
-        match facts.rules.iter().position(|found| is_there(&found)) {
-            Some(index) => kept.push(index),
-            None => steps.push(Step::AddRule { program, rule: rule.clone() }),
-        }
-    }
+    let arp = arp_step(facts, wanted);
+    steps.extend(arp.clone().filter(|step| matches!(step, Step::AddArpGuard { .. })));
+    let (kept, missing) = compare_rules(facts, wanted);
+    steps.extend(missing);
     let missing = wanted.addresses.iter().filter(|address| facts.address(**address).is_none());
     steps.extend(missing.map(|address| Step::AddAddress { address: *address }));
 
@@ -163,17 +205,42 @@ pub(crate) fn kernel_steps(facts: &Facts, wanted: &Wanted, owned: &[IpAddr]) -> 
             steps.push(Step::DeleteAddress { address: ours });
         }
     }
-    let extra = facts
-        .rules
-        .iter()
-        .enumerate()
-        .filter(|(index, found)| found.rule.tag().is_some() && !kept.contains(index));
-    let mut extra: Vec<_> = extra.map(|(_, found)| found.clone()).collect();
+    let is_extra = |(index, found): &(usize, &FoundRule)| found.rule.tag().is_some() && !kept.contains(index);
+    let mut extra: Vec<&FoundRule> =
+        facts.rules.iter().enumerate().filter(is_extra).map(|(_, found)| found).collect();
     // The guard goes last, after the address.
     extra.sort_by_key(|found| found.rule.table == "raw");
+    steps.extend(
+        extra.into_iter().map(|found| Step::DeleteRule { program: found.program, rule: found.rule.clone() }),
+    );
+    steps.extend(arp.filter(|step| matches!(step, Step::DeleteArpGuard { .. })));
     steps
-        .extend(extra.into_iter().map(|found| Step::DeleteRule { program: found.program, rule: found.rule }));
-    steps
+}
+
+fn arp_step(facts: &Facts, wanted: &Wanted) -> Option<Step> {
+    let ruleset = facts.ruleset.as_ref()?;
+    match &wanted.arp_guard {
+        Some(bridges) if !ruleset.has_arp_guard(bridges) => {
+            Some(Step::AddArpGuard { bridges: bridges.clone() })
+        }
+        None if ruleset.has_arp_table() => Some(Step::DeleteArpGuard { bridges: Vec::new() }),
+        _ => None,
+    }
+}
+
+/// Indices of the rules to keep, and the steps for those that are missing.
+fn compare_rules(facts: &Facts, wanted: &Wanted) -> (Vec<usize>, Vec<Step>) {
+    let mut rules: Vec<&(Family, Rule)> = wanted.rules.iter().collect();
+    rules.sort_by_key(|(_, rule)| rule.table != "raw");
+    let (mut kept, mut missing) = (Vec::new(), Vec::new());
+    for (family, rule) in rules {
+        let Some(program) = facts.program(*family) else { continue };
+        match facts.rules.iter().position(|found| found.program == program && found.rule.same(rule)) {
+            Some(index) => kept.push(index),
+            None => missing.push(Step::AddRule { program, rule: rule.clone() }),
+        }
+    }
+    (kept, missing)
 }
 
 /// The same for our block in `/etc/network/interfaces`; `calls` is the program in it.
@@ -186,4 +253,48 @@ pub(crate) fn block_steps(facts: &Facts, wanted: bool, calls: &str) -> Result<Ve
         (false, Block::Present | Block::Stale) => vec![Step::RemoveBlock { file: path, calls }],
         _ => Vec::new(),
     })
+}
+
+/// Chains and tables that iptables-nft made for our rules and would leave behind empty. `before` is what was there
+/// before us (see [`existing`]), `used` where rules of ours were.
+pub(crate) fn sweep_steps(facts: &Facts, before: &[String], used: &[(Program, Rule)]) -> Vec<Step> {
+    let Some(ruleset) = &facts.ruleset else { return Vec::new() };
+    let mut steps = Vec::new();
+    let mut swept: Vec<&Chain> = Vec::new();
+    for chain in &ruleset.chains {
+        let family = |program: Program| if program.family() == Family::V4 { "ip" } else { "ip6" };
+        let is_here = |program: Program, rule: &Rule| {
+            program.is_nft()
+                && family(program) == chain.family
+                && rule.table == chain.table
+                && rule.chain == chain.name
+        };
+        let is_used = used.iter().any(|(program, rule)| is_here(*program, rule));
+        let others = facts.rules.iter().any(|f| is_here(f.program, &f.rule) && f.rule.tag().is_none());
+        if is_used && !others && chain.policy == "accept" && !before.contains(&chain_name(chain)) {
+            swept.push(chain);
+            let (family, table) = (chain.family.clone(), chain.table.clone());
+            steps.push(Step::DeleteEmptyChain { family, table, chain: chain.name.clone() });
+        }
+    }
+    for (family, table) in &ruleset.tables {
+        let mut chains =
+            ruleset.chains.iter().filter(|chain| chain.family == *family && chain.table == *table);
+        let made = swept.iter().any(|chain| chain.family == *family && chain.table == *table);
+        let was_there = before.contains(&format!("{family} {table}"));
+        if made && !was_there && chains.all(|chain| swept.contains(&chain)) {
+            steps.push(Step::DeleteEmptyTable { family: family.clone(), table: table.clone() });
+        }
+    }
+    steps
+}
+
+/// The names of the chains and tables that are there now.
+pub(crate) fn existing(ruleset: &Ruleset) -> Vec<String> {
+    let tables = ruleset.tables.iter().map(|(family, table)| format!("{family} {table}"));
+    tables.chain(ruleset.chains.iter().map(chain_name)).collect()
+}
+
+fn chain_name(chain: &Chain) -> String {
+    format!("{} {} {}", chain.family, chain.table, chain.name)
 }

@@ -99,7 +99,7 @@ impl std::fmt::Display for Rule {
 }
 
 /// FNV-1a, 32 bits (RFC 9923). Not for secrets: it tells our own rules apart.
-fn fnv1a(parts: &[&str]) -> u32 {
+pub(crate) fn fnv1a(parts: &[&str]) -> u32 {
     let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
     bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
@@ -158,10 +158,34 @@ impl Program {
         std::fs::read_to_string(names).is_ok_and(|names| names.lines().any(|name| name == table))
     }
 
+    /// Whether this is the program for nftables.
+    pub(crate) fn is_nft(self) -> bool {
+        matches!(self, Self::IptablesNft | Self::Ip6tablesNft)
+    }
+
+    /// Whether the program is installed.
+    pub(crate) fn is_installed(self) -> bool {
+        self.path().is_some()
+    }
+
+    /// Whether what no rule of `filter` INPUT accepts is dropped or rejected, by policy or by a last rule for all,
+    /// and no rule there accepts for the metadata address.
+    pub(crate) fn denies_input(self) -> Result<bool, Error> {
+        if !self.is_nft() && !self.legacy_table_exists("filter") {
+            return Ok(false);
+        }
+        let listing = self.run("filter", "-S INPUT")?;
+        let rules: Vec<&str> = listing.lines().filter(|line| line.starts_with("-A INPUT ")).collect();
+        let denies_all = |rule: &&&str| **rule == "-A INPUT -j DROP" || rule.starts_with("-A INPUT -j REJECT");
+        let denies = listing.lines().any(|line| line == "-P INPUT DROP") || rules.last().filter(denies_all).is_some();
+        let metadata = crate::IPV4.to_string();
+        let accepts = |rule: &&str| rule.contains(&metadata) && rule.ends_with("-j ACCEPT");
+        Ok(denies && !rules.iter().any(accepts))
+    }
+
     /// The rules of a table, in order, those of each chain together.
     pub(crate) fn list(self, table: &str) -> Result<Vec<FoundRule>, Error> {
-        let is_nft = matches!(self, Self::IptablesNft | Self::Ip6tablesNft);
-        if !is_nft && !self.legacy_table_exists(table) {
+        if !self.is_nft() && !self.legacy_table_exists(table) {
             return Ok(Vec::new());
         }
         let listing = self.run(table, "-S")?;

@@ -18,7 +18,6 @@ use jiff::Timestamp;
 
 pub(crate) use network::Interface;
 pub use place::Partition;
-pub(crate) use resolve::LIFECYCLE_STATES;
 pub use spec::{HostnameType, InstanceSpec, InterfaceSpec, PublicKeySpec, TagsSetting, VolumeSpec};
 
 /// A contradiction or a bad value in the `[instance]` table.

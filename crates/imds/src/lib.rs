@@ -4,9 +4,9 @@
 //!   [`Reply`], or what must be found out first ([`Need`]).
 //! - [`InstanceSpec`] and [`Instance`]: the instance as configured, and as completed.
 //! - [`Trees`], [`Tree`], [`RoleEntry`], [`Overrides`]: what each caller sees, and changes to it.
+//! - [`in_force`], [`Event`]: what events show at a time, as changes to the trees.
 //! - [`Signer`]: the signed identity document.
 //! - [`TokenKey`]: session tokens.
-//! - [`events`]: what happens to the instance, as changes to the tree over time.
 //!
 //! Nothing here opens a socket or a file, starts a thread, reads a clock or takes randomness by itself.
 
@@ -14,7 +14,7 @@
 
 mod date;
 mod documents;
-pub mod events;
+mod events;
 mod identity;
 mod instance;
 mod path;
@@ -28,6 +28,10 @@ mod version;
 
 pub use date::{HttpDate, rfc3339};
 pub use documents::assume_role_unauthorized_message;
+pub use events::{
+    Ending, Event, InForce, LifecycleState, Maintenance, MaintenanceCode, SPOT_NOTICE, SpotAction,
+    SpotInterruption, in_force,
+};
 pub use identity::{IdentityError, Signatures, Signer};
 pub use instance::{
     HostnameType, Instance, InstanceError, InstanceSpec, InterfaceSpec, Partition, PublicKeySpec,

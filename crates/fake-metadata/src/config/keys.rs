@@ -54,9 +54,20 @@ impl KeyPath {
         path
     }
 
+    /// `other` below this path.
+    pub(super) fn join(&self, other: &KeyPath) -> Self {
+        KeyPath(self.0.iter().chain(&other.0).cloned().collect())
+    }
+
     /// The keys alone; setting single values does not reach into arrays.
     pub(super) fn keys(&self) -> Vec<String> {
         self.0.iter().filter_map(|s| if let Step::Key(k) = s { Some(k.clone()) } else { None }).collect()
+    }
+
+    /// The path of the table around this one.
+    pub(super) fn parent(&self) -> Option<Self> {
+        let (_, around) = self.0.split_last()?;
+        Some(KeyPath(around.to_vec()))
     }
 
     /// This path, then the one around it, and so on.
@@ -110,12 +121,15 @@ fn known(path: &KeyPath) -> Option<Vec<&'static str>> {
         Some(serde_introspect::<T>().to_vec())
     }
     match path.shape().as_slice() {
-        [] => of::<Config>(),
+        [] => of::<Config>().map(|mut keys| {
+            keys.push("roles");
+            keys
+        }),
         ["instance"] => of::<imds::InstanceSpec>(),
         ["instance", "interfaces", "[]"] => of::<imds::InterfaceSpec>(),
         ["instance", "volumes", "[]"] => of::<imds::VolumeSpec>(),
         ["roles", _] => Some(RoleSettings::keys()),
-        ["callers"] => of::<super::CallersSettings>(),
+        ["callers"] => of::<crate::callers::CallersSettings>(),
         ["log"] => of::<crate::logging::LogSettings>(),
         _ => None,
     }

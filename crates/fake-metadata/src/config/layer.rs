@@ -23,16 +23,17 @@ impl Layer {
     pub(super) fn from_file(text: &str, path: &Path) -> Result<Layer, ConfigError> {
         let path: Arc<Path> = path.into();
         let at = |offset: usize| Origin::File(path.clone(), line_of(text, offset));
-        let document = DeTable::parse(text).map_err(|e| ConfigError::Syntax {
-            origin: at(e.span().map_or(0, |s| s.start)),
-            message: one_line(e.message()),
-        })?;
+        let syntax = |error: toml::de::Error| {
+            let span = error.span().unwrap_or_default();
+            let near =
+                text.get(span.clone()).map(str::trim).filter(|near| !near.is_empty() && !near.contains('\n'));
+            let near = near.map(|near| format!(" near {near:?}")).unwrap_or_default();
+            ConfigError::Syntax { origin: at(span.start), message: one_line(error.message()) + &near }
+        };
+        let document = DeTable::parse(text).map_err(syntax)?;
         let mut origins = BTreeMap::new();
         note_origins(document.get_ref(), &KeyPath::root(), &at, &mut origins);
-        let values = toml::from_str(text).map_err(|e| ConfigError::Syntax {
-            origin: at(e.span().map_or(0, |s| s.start)),
-            message: one_line(e.message()),
-        })?;
+        let values = toml::from_str(text).map_err(syntax)?;
         Ok(Layer { values, origins })
     }
 
@@ -61,15 +62,15 @@ impl Layer {
         self.origins.insert(path.clone(), origin);
     }
 
+    /// The table at `path`.
+    pub(super) fn table(&self, path: &KeyPath) -> Option<&Table> {
+        path.keys().iter().try_fold(&self.values, |table, key| table.get(key)?.as_table())
+    }
+
     /// The text of the number, truth value or date at `path`.
     pub(super) fn scalar_text(&self, path: &KeyPath) -> Option<String> {
-        let keys = path.keys();
-        let (last, parents) = keys.split_last()?;
-        let mut table = &self.values;
-        for key in parents {
-            table = table.get(key)?.as_table()?;
-        }
-        match table.get(last)? {
+        let last = path.keys().pop()?;
+        match self.table(&path.parent()?)?.get(&last)? {
             Value::Integer(n) => Some(n.to_string()),
             Value::Float(n) => Some(n.to_string()),
             Value::Boolean(b) => Some(b.to_string()),

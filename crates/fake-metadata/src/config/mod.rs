@@ -17,10 +17,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use toml::{Table, Value};
 
 pub(crate) use error::{ConfigError, Origin};
 pub(crate) use keys::KeyPath;
 
+use crate::callers::{CallersSettings, DefaultRole};
 use crate::logging::LogSettings;
 use error::one_line;
 use layer::Layer;
@@ -49,7 +51,8 @@ pub(crate) struct Config {
     pub(crate) instance: imds::InstanceSpec,
     /// Paths set, replaced or (`false`) removed literally.
     pub(crate) tree: imds::Overrides,
-    /// Roles by name.
+    /// Roles by name, read one by one so that an error names its key.
+    #[serde(skip)]
     roles: BTreeMap<String, RoleSettings>,
     /// Who gets which role.
     pub(crate) callers: CallersSettings,
@@ -87,22 +90,6 @@ impl TryFrom<i64> for HopLimit {
             .map(HopLimit)
             .ok_or(format!("{value} is not between 1 and 64"))
     }
-}
-
-/// The `[callers]` table.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub(crate) struct CallersSettings {
-    /// The role of a caller that nothing else matches, or `false` for none.
-    pub(crate) default: Option<DefaultRole>,
-}
-
-/// A role's name, or `false`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(untagged)]
-pub(crate) enum DefaultRole {
-    Name(String),
-    Switch(bool),
 }
 
 impl Config {
@@ -166,11 +153,7 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// The error for a value that is well-formed but wrong, at the place where it was written.
     pub(crate) fn refuse(&self, key: &KeyPath, message: impl Into<String>) -> ConfigError {
-        let (key_text, message) = (key.to_string(), message.into());
-        match self.layer.origin(key) {
-            Some(origin) => ConfigError::Value { origin: origin.clone(), key: key_text, message },
-            None => ConfigError::Contradiction { key: key_text, message },
-        }
+        value_error(&self.layer, key, message.into())
     }
 }
 
@@ -192,7 +175,7 @@ impl Sources {
             flags.set(path, value, Origin::Flag(typed.clone()));
         }
         layer.lay(flags);
-        let config = read(&mut layer)?;
+        let config = read(&layer)?;
         let loaded = Loaded { config, folder, layer };
         if let Some(DefaultRole::Name(name)) = &loaded.config.callers.default
             && !loaded.config.roles().contains_key(name)
@@ -206,35 +189,67 @@ impl Sources {
     }
 }
 
-/// Turns merged values into a [`Config`]. A value from the environment or a flag that looked like
-/// TOML but is wanted as text (an account id, say) is read again as text.
-fn read(layer: &mut Layer) -> Result<Config, ConfigError> {
+/// Turns merged values into a [`Config`].
+fn read(layer: &Layer) -> Result<Config, ConfigError> {
     if let Some((path, nearest)) = keys::first_unknown(&layer.values) {
         let origin = layer.origin(&path).cloned().unwrap_or(Origin::Flag(String::new()));
         return Err(ConfigError::UnknownKey { origin, key: path.to_string(), nearest: nearest.into() });
     }
+    let root = KeyPath::root();
+    let roles = match layer.values.get("roles") {
+        Some(Value::Table(tables)) => {
+            let path = root.key("roles");
+            let read = |name: &str| read_as_written(layer, &path.key(name), RoleSettings::read);
+            tables.keys().map(|name| Ok((name.clone(), read(name)?))).collect::<Result<_, ConfigError>>()?
+        }
+        Some(_) => {
+            return Err(value_error(layer, &root.key("roles"), "write tables, as in [roles.NAME]".into()));
+        }
+        None => BTreeMap::new(),
+    };
+    let config: Config = read_as_written(layer, &root, |mut table| {
+        table.remove("roles");
+        serde_path_to_error::deserialize(Value::Table(table))
+    })?;
+    Ok(Config { roles, ..config })
+}
+
+/// Reads the table at `path`. A value from the environment or a flag that looked like TOML but is wanted
+/// as text (an account id, say) is read again as text.
+fn read_as_written<T>(
+    layer: &Layer,
+    path: &KeyPath,
+    read: impl Fn(Table) -> Result<T, serde_path_to_error::Error<toml::de::Error>>,
+) -> Result<T, ConfigError> {
+    let mut layer = layer.clone();
     let mut tried: Vec<KeyPath> = Vec::new();
     loop {
-        let error = match serde_path_to_error::deserialize(toml::Value::Table(layer.values.clone())) {
-            Ok(config) => return Ok(config),
+        let Some(table) = layer.table(path) else {
+            return Err(value_error(&layer, path, "write a table".into()));
+        };
+        let error = match read(table.clone()) {
+            Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        let path = KeyPath::from(error.path());
-        let origin = layer.origin(&path).cloned();
-        if let Some(Origin::Environment(_) | Origin::Flag(_)) = origin
-            && !tried.contains(&path)
-            && let Some(text) = layer.scalar_text(&path)
+        let wrong = path.join(&KeyPath::from(error.path()));
+        let origin = layer.origin(&wrong).cloned();
+        if let Some(origin @ (Origin::Environment(_) | Origin::Flag(_))) = origin
+            && !tried.contains(&wrong)
+            && let Some(text) = layer.scalar_text(&wrong)
         {
-            layer.put(&path, toml::Value::String(text), origin.clone().expect("it was just matched"));
-            tried.push(path);
+            layer.put(&wrong, Value::String(text), origin);
+            tried.push(wrong);
             continue;
         }
-        let message = one_line(error.inner().message());
-        let key = path.to_string();
-        return Err(match origin {
-            Some(origin) => ConfigError::Value { origin, key, message },
-            None => ConfigError::Contradiction { key, message },
-        });
+        return Err(value_error(&layer, &wrong, one_line(error.inner().message())));
+    }
+}
+
+fn value_error(layer: &Layer, path: &KeyPath, message: String) -> ConfigError {
+    let key = path.to_string();
+    match layer.origin(path).cloned() {
+        Some(origin) => ConfigError::Value { origin, key, message },
+        None => ConfigError::Contradiction { key, message },
     }
 }
 

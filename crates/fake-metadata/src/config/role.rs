@@ -1,10 +1,9 @@
 //! A `[roles.NAME]` table: where the credentials come from, which is the credential store's to read,
 //! and what the metadata tree shows of the role.
 
-use serde::de::{DeserializeOwned, Error};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_aux::serde_introspection::serde_introspect;
-use toml::Table;
+use toml::{Table, Value};
 
 /// One role as configured.
 #[derive(Clone, Debug, Default)]
@@ -51,20 +50,15 @@ impl RoleSettings {
             ..imds::RoleEntry::new(name)
         }
     }
-}
 
-impl<'de> Deserialize<'de> for RoleSettings {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    /// Reads the two halves of a role's table.
+    pub(super) fn read(table: Table) -> Result<Self, serde_path_to_error::Error<toml::de::Error>> {
         let ours = serde_introspect::<Shown>();
         let (shown, source): (Table, Table) =
-            Table::deserialize(deserializer)?.into_iter().partition(|(key, _)| ours.contains(&key.as_str()));
-        Ok(RoleSettings { shown: part(shown)?, source: part(source)? })
+            table.into_iter().partition(|(key, _)| ours.contains(&key.as_str()));
+        Ok(RoleSettings {
+            shown: serde_path_to_error::deserialize(Value::Table(shown))?,
+            source: serde_path_to_error::deserialize(Value::Table(source))?,
+        })
     }
-}
-
-fn part<T: DeserializeOwned, E: Error>(table: Table) -> Result<T, E> {
-    serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|error| {
-        let path = error.path().to_string();
-        E::custom(format!("{path}: {}", error.inner().message()))
-    })
 }

@@ -21,6 +21,10 @@ impl<T> Watched<T> {
         Watched { inner, activity }
     }
 
+    pub(crate) fn into_inner(self) -> T {
+        self.inner
+    }
+
     fn note_write<R>(&self, result: &Poll<io::Result<R>>) {
         match result {
             Poll::Pending => self.activity.write_blocked(),

@@ -4,16 +4,16 @@ use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use bytes::Bytes;
 use http::header::{self, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use jiff::Timestamp;
 
 use super::Front;
+use super::body::Whole;
 use super::peer::Peer;
+use crate::callers::Connection;
 use crate::state::Live;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
@@ -21,6 +21,8 @@ const TOKEN_TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// A request needs credentials or signatures, at most one of each.
 const ROUNDS: usize = 4;
+/// The most headers a reply has.
+const HEADERS: usize = 8;
 /// Characters of a path that the log shows.
 const LOGGED_PATH: usize = 256;
 
@@ -39,10 +41,11 @@ impl std::error::Error for Withheld {}
 /// Answers one request.
 pub(super) async fn answer(
     front: &Front,
-    peer: Peer,
+    caller: &Connection,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Withheld> {
+) -> Result<Response<Whole>, Withheld> {
     let begun = Instant::now();
+    let peer = caller.peer;
     let live = front.state.live().clone();
     let now = Timestamp::now();
     let reply = match refused_host(&live, &request) {
@@ -53,7 +56,7 @@ pub(super) async fn answer(
             );
             imds::Reply::error(imds::Status::Forbidden)
         }
-        None => reply_to(front, &live, &request, &peer, now).await,
+        None => reply_to(front, &live, &request, caller, now).await,
     };
     let withheld = reply.is_token() && live.hop_limit.is_some_and(|limit| !peer.is_reached_with(limit));
     log_line(&request, peer, &reply, begun, withheld);
@@ -70,17 +73,18 @@ async fn reply_to(
     front: &Front,
     live: &Live,
     request: &Request<Incoming>,
-    peer: &Peer,
+    caller: &Connection,
     now: Timestamp,
 ) -> imds::Reply {
     let headers = request.headers();
+    let role = front.state.finder.role(&live.rules, caller).await;
     let asked = imds::Request {
         method: request.method().as_str(),
         target: request.uri().path_and_query().map_or("/", |t| t.as_str()),
         token: field(headers, &TOKEN),
         token_ttl: field(headers, &TOKEN_TTL),
         forwarded_for: headers.contains_key(FORWARDED_FOR),
-        role: live.default_role.as_deref(),
+        role: role.as_deref(),
         nonce: front.nonce(request.method()),
     };
     let mut credentials = None;
@@ -93,7 +97,7 @@ async fn reply_to(
         match imds::respond(&live.snapshot, &asked, &facts, now) {
             imds::Outcome::Reply(reply) => return reply,
             imds::Outcome::Needs(imds::Need::Credentials { role, .. }) => {
-                let answer = front.state.credentials(&role, peer, now).await;
+                let answer = front.state.credentials(&role, caller, now).await;
                 credentials = Some((role, answer));
             }
             imds::Outcome::Needs(imds::Need::Signatures { document, signing_time }) => {
@@ -154,19 +158,16 @@ fn asks_to_keep(request: &Request<Incoming>) -> bool {
     keep
 }
 
-fn response(reply: imds::Reply, now: Timestamp, close: bool) -> Response<Full<Bytes>> {
+fn response(reply: imds::Reply, now: Timestamp, close: bool) -> Response<Whole> {
     let status = reply.status();
-    let mut response = Response::new(Full::default());
+    let mut headers = HeaderMap::with_capacity(HEADERS);
+    headers.extend(reply.headers(now, close).map(|(name, value)| (name_of(name), value_of(value))));
+    let mut response = Response::new(Whole::new(reply.into_body()));
     *response.status_mut() = StatusCode::from_u16(status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.headers_mut() = headers;
     if let Some(reason) = status.reason() {
         response.extensions_mut().insert(ReasonPhrase::from_static(reason.as_bytes()));
     }
-    let headers = response.headers_mut();
-    headers.reserve(9);
-    for (name, value) in reply.headers(now, close) {
-        headers.append(name_of(name), value_of(value));
-    }
-    *response.body_mut() = Full::new(reply.into_body());
     response
 }
 

@@ -5,7 +5,6 @@
 mod common;
 mod crawl;
 mod depth;
-mod events;
 mod identity;
 mod instance;
 mod overrides;
