@@ -259,34 +259,36 @@ pub(crate) fn block_steps(facts: &Facts, wanted: bool, calls: &str) -> Result<Ve
 /// before us (see [`existing`]), `used` where rules of ours were.
 pub(crate) fn sweep_steps(facts: &Facts, before: &[String], used: &[(Program, Rule)]) -> Vec<Step> {
     let Some(ruleset) = &facts.ruleset else { return Vec::new() };
-    let mut steps = Vec::new();
-    let mut swept: Vec<&Chain> = Vec::new();
-    for chain in &ruleset.chains {
-        let family = |program: Program| if program.family() == Family::V4 { "ip" } else { "ip6" };
+    let family = |program: Program| if program.family() == Family::V4 { "ip" } else { "ip6" };
+    let in_table = |program: Program, rule: &Rule, in_family: &str, table: &str| {
+        program.is_nft() && family(program) == in_family && rule.table == table
+    };
+    let sweep_chain = |chain: &&Chain| {
         let is_here = |program: Program, rule: &Rule| {
-            program.is_nft()
-                && family(program) == chain.family
-                && rule.table == chain.table
-                && rule.chain == chain.name
+            in_table(program, rule, &chain.family, &chain.table) && rule.chain == chain.name
         };
         let is_used = used.iter().any(|(program, rule)| is_here(*program, rule));
         let others = facts.rules.iter().any(|f| is_here(f.program, &f.rule) && f.rule.tag().is_none());
-        if is_used && !others && chain.policy == "accept" && !before.contains(&chain_name(chain)) {
-            swept.push(chain);
-            let (family, table) = (chain.family.clone(), chain.table.clone());
-            steps.push(Step::DeleteEmptyChain { family, table, chain: chain.name.clone() });
-        }
-    }
-    for (family, table) in &ruleset.tables {
+        is_used && !others && chain.policy == "accept" && !before.contains(&chain_name(chain))
+    };
+    let swept: Vec<&Chain> = ruleset.chains.iter().filter(sweep_chain).collect();
+    // A run that was killed may have taken the chains already: a table without any goes too.
+    let sweep_table = |(table_family, table): &&(String, String)| {
         let mut chains =
-            ruleset.chains.iter().filter(|chain| chain.family == *family && chain.table == *table);
-        let made = swept.iter().any(|chain| chain.family == *family && chain.table == *table);
-        let was_there = before.contains(&format!("{family} {table}"));
-        if made && !was_there && chains.all(|chain| swept.contains(&chain)) {
-            steps.push(Step::DeleteEmptyTable { family: family.clone(), table: table.clone() });
-        }
-    }
-    steps
+            ruleset.chains.iter().filter(|chain| chain.family == *table_family && chain.table == *table);
+        let is_used = used.iter().any(|(program, rule)| in_table(*program, rule, table_family, table));
+        is_used
+            && !before.contains(&format!("{table_family} {table}"))
+            && chains.all(|chain| swept.contains(&chain))
+    };
+    let chains = swept.iter().map(|chain| {
+        let (family, table) = (chain.family.clone(), chain.table.clone());
+        Step::DeleteEmptyChain { family, table, chain: chain.name.clone() }
+    });
+    let tables = ruleset.tables.iter().filter(sweep_table);
+    let tables =
+        tables.map(|(family, table)| Step::DeleteEmptyTable { family: family.clone(), table: table.clone() });
+    chains.chain(tables).collect()
 }
 
 /// The names of the chains and tables that are there now.
