@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match run(&arguments, &options) {
         Ok(code) => code,
         Err(error) if arguments.is_boot() && error.is_for_later() => {
-            error.to_string().lines().for_each(report::warning);
+            hostnet::chain(&error).lines().for_each(report::warning);
             ExitCode::SUCCESS
         }
         Err(error) => report::error(&error),

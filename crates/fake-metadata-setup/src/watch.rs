@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments, options: &Options) -> Result<ExitCode, 
                 }
             }
             Err(error) => {
-                let text = report::chain(&error);
+                let text = hostnet::chain(&error);
                 if text != last_error {
                     report::warning(&text);
                     last_error = text;

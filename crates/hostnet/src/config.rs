@@ -297,3 +297,86 @@ impl fmt::Display for Bridge {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("c.toml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn nothing_is_the_default() {
+        assert_eq!(parse("").unwrap(), Config::default());
+        assert_eq!(Config::default().local_port(), Some(8000));
+    }
+
+    #[test]
+    fn everything_is_read() {
+        let text = r#"
+            listen = ["127.0.0.1:8080", "[::1]:8081", "169.254.169.254:8082"]
+            hop-limit = 2
+            [instance]
+            region = "eu-west-1"
+            [network]
+            local = false
+            ipv6 = true
+            bridges = ["docker0", "br-*", "docker0"]
+            target = "mock:1338"
+            ifupdown = false
+            guard = false
+        "#;
+        let config = parse(text).unwrap();
+        let bridges: Vec<String> = config.network.bridges.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            bridges,
+            ["br-*", "docker0"],
+            "sorted, once each: the same rules however they are written"
+        );
+        assert_eq!(config.network.target.as_ref().map(ToString::to_string).as_deref(), Some("mock:1338"));
+        assert_eq!(config.network.ipv6, Ipv6::On);
+        assert!(!config.network.local && !config.network.ifupdown && !config.network.guard);
+        let (v4, v6) = (config.local_port(), config.local_port_v6());
+        assert_eq!((v4, v6, config.bridge_port(Some(crate::IPV4))), (Some(8080), Some(8081), Some(8082)));
+    }
+
+    #[test]
+    fn one_address_may_stand_alone() {
+        assert_eq!(parse("listen = \"127.0.0.1:81\"").unwrap().local_port(), Some(81));
+        assert_eq!(parse("listen = [\"0.0.0.0:82\"]").unwrap().local_port(), Some(82));
+        assert_eq!(parse("listen = [\"10.0.0.1:82\"]").unwrap().local_port(), None);
+        assert_eq!(parse("listen = [\"10.0.0.1:82\"]").unwrap().bridge_port(None), Some(82));
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_in_network_only() {
+        let refused = parse("a = 1\n[b]\nc = 2\n[network]\nlocla = true\n").unwrap_err();
+        assert_eq!(refused, "read c.toml: line 5: unknown key locla in [network] (did you mean local?)");
+        let refused = parse("[network]\ncompletely-else = 1\n").unwrap_err();
+        assert!(refused.ends_with("(known: bridges, guard, ifupdown, ipv6, local, target)"), "{refused}");
+    }
+
+    #[test]
+    fn bridge_names_are_those_that_a_rule_can_name() {
+        for name in ["docker0", "br-*", "virbr0", "eth0.5", "a23456789012345"] {
+            assert!(name.parse::<Bridge>().is_ok(), "{name}");
+        }
+        for name in ["", "*", "lo", "a b", "br-+", "a*b", "a/b", "\"x", "a234567890123456"] {
+            assert!(name.parse::<Bridge>().is_err(), "{name}");
+        }
+        let pattern: Bridge = "br-*".parse().unwrap();
+        assert_eq!(pattern.for_iptables(), "br-+");
+        assert!(pattern.matches("br-1") && !pattern.matches("docker0"));
+    }
+
+    #[test]
+    fn a_target_is_a_host_and_a_port() {
+        let shown = |text: &str| text.parse::<Target>().map(|target| target.to_string());
+        assert_eq!(shown("mock"), Ok("mock:80".to_owned()));
+        assert_eq!(shown("10.0.0.5:1338"), Ok("10.0.0.5:1338".to_owned()));
+        for text in ["", ":80", "mock:", "mock:0", "mock:70000", "a b", "[fd00::1]:80", "169.254.169.254"] {
+            assert!(shown(text).is_err(), "{text}");
+        }
+    }
+}

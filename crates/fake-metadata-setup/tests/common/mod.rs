@@ -45,8 +45,9 @@ impl Host {
     pub(crate) fn new(backend: Backend) -> Self {
         assert!(is_root(), "this test changes network namespaces and needs root: run it with sudo");
         let folder = TempDir::new().unwrap();
-        for name in ["network", "network/interfaces.d", "alternatives", "state"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
+        fs::create_dir(folder.path().join("alternatives")).unwrap();
+        for name in ["interfaces", "if-pre-up", "if-up", "if-down", "if-post-down"] {
+            fs::create_dir_all(folder.path().join(format!("network/{name}.d"))).unwrap();
         }
         lay_alternatives(&folder.path().join("alternatives"), backend);
         let script = r#"
