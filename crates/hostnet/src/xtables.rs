@@ -176,8 +176,10 @@ impl Program {
         }
         let listing = self.run("filter", "-S INPUT")?;
         let rules: Vec<&str> = listing.lines().filter(|line| line.starts_with("-A INPUT ")).collect();
-        let denies_all = |rule: &&&str| **rule == "-A INPUT -j DROP" || rule.starts_with("-A INPUT -j REJECT");
-        let denies = listing.lines().any(|line| line == "-P INPUT DROP") || rules.last().filter(denies_all).is_some();
+        let denies_all =
+            |rule: &&&str| **rule == "-A INPUT -j DROP" || rule.starts_with("-A INPUT -j REJECT");
+        let denies =
+            listing.lines().any(|line| line == "-P INPUT DROP") || rules.last().filter(denies_all).is_some();
         let metadata = crate::IPV4.to_string();
         let accepts = |rule: &&str| rule.contains(&metadata) && rule.ends_with("-j ACCEPT");
         Ok(denies && !rules.iter().any(accepts))

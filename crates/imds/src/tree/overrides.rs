@@ -29,7 +29,7 @@ pub struct TreeError {
 }
 
 impl TreeError {
-    fn new(path: impl Into<String>, message: impl Into<String>) -> TreeError {
+    pub(super) fn new(path: impl Into<String>, message: impl Into<String>) -> TreeError {
         TreeError { path: path.into(), message: message.into() }
     }
 }
