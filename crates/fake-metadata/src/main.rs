@@ -12,6 +12,7 @@ mod client;
 mod commands;
 mod config;
 mod control;
+mod events;
 mod front;
 mod identity;
 mod logging;
