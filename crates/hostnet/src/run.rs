@@ -140,6 +140,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn apply(&self, config: &Config, journal: &mut Journal) -> Result<Report, Error> {
+        remove_leftover(self.options)?;
         let found = self.survey(config, journal)?;
         let forced = self.options.force || journal.entries().is_forced();
         if found.steps.is_empty() {
@@ -264,15 +265,19 @@ pub fn remove(options: &Options) -> Result<Report, Error> {
         }
     }
     kill.point();
-    if let Err(source) = crate::file::remove_leftover(&paths.interfaces) {
-        errors.push(Error::Write { file: paths.interfaces.clone(), source });
-    }
+    errors.extend(remove_leftover(options).err());
     if !errors.is_empty() {
         return Err(Error::Several(errors));
     }
     journal.clear()?;
     kill.point();
     Ok(report)
+}
+
+/// What a run that was killed while it wrote a file may have left.
+fn remove_leftover(options: &Options) -> Result<(), Error> {
+    let file = &options.paths.interfaces;
+    crate::file::remove_leftover(file).map_err(|source| Error::Write { file: file.clone(), source })
 }
 
 /// What [`remove`] would do.

@@ -168,15 +168,19 @@ impl Program {
         self.path().is_some()
     }
 
-    /// Whether what no rule of `filter` INPUT accepts is dropped or rejected, by policy or by a last rule for all.
+    /// Whether what no rule of `filter` INPUT accepts is dropped or rejected, by policy or by a last rule for all,
+    /// and no rule there accepts for the metadata address.
     pub(crate) fn denies_input(self) -> Result<bool, Error> {
         if !self.is_nft() && !self.legacy_table_exists("filter") {
             return Ok(false);
         }
         let listing = self.run("filter", "-S INPUT")?;
-        let last_rule = listing.lines().rfind(|line| line.starts_with("-A INPUT "));
-        let denies_all = |rule: &str| rule == "-A INPUT -j DROP" || rule.starts_with("-A INPUT -j REJECT");
-        Ok(listing.lines().any(|line| line == "-P INPUT DROP") || last_rule.is_some_and(denies_all))
+        let rules: Vec<&str> = listing.lines().filter(|line| line.starts_with("-A INPUT ")).collect();
+        let denies_all = |rule: &&&str| **rule == "-A INPUT -j DROP" || rule.starts_with("-A INPUT -j REJECT");
+        let denies = listing.lines().any(|line| line == "-P INPUT DROP") || rules.last().filter(denies_all).is_some();
+        let metadata = crate::IPV4.to_string();
+        let accepts = |rule: &&str| rule.contains(&metadata) && rule.ends_with("-j ACCEPT");
+        Ok(denies && !rules.iter().any(accepts))
     }
 
     /// The rules of a table, in order, those of each chain together.
