@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::overrides::graft;
+use super::edit::graft;
 use super::{Overrides, RoleEntry, Tree, TreeError, build};
 use crate::instance::Instance;
 
