@@ -14,6 +14,7 @@ mod client;
 mod commands;
 mod config;
 mod control;
+mod events;
 mod front;
 mod identity;
 mod logging;
