@@ -34,7 +34,7 @@ fn a_killed_apply_is_finished_by_the_next_apply() {
         for point in 1.. {
             assert!(point < TOO_MANY);
             if !host.killed_at(&apply, point) {
-                assert!(point > 20, "{backend:?}: only {point} points");
+                assert!(point > 10, "{backend:?}: only {point} points");
                 break;
             }
             host.must(&apply);
