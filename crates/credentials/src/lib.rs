@@ -1,1 +1,35 @@
 //! Role credentials: where they come from, and the store that keeps them fresh.
+//!
+//! [`Store`] holds the credentials of every role. A caller on the front asks [`Store::current`], which
+//! answers from memory, and where that yields nothing awaits [`Store::get`]. What talks to the outside
+//! (files, STS) runs on the runtime of [`Outgoing`], never on the front, and that runtime is started
+//! only when a role needs it.
+//!
+//! | module | what |
+//! |---|---|
+//! | `credentials`, `failure` | what a role's source yields |
+//! | `spec` | the `[roles.NAME]` table, and what is wrong with one |
+//! | `source` | a spec resolved to one way of obtaining credentials |
+//! | `document` | the JSON forms in which credentials are written |
+//! | `store` | keeping them fresh, sharing one call, deciding what may be served |
+//! | `clock`, `outgoing` | time and the second thread, both handed in |
+//!
+//! This crate knows nothing of HTTP, callers or the metadata tree, and never writes a secret to a log.
+
+mod clock;
+mod credentials;
+mod document;
+mod failure;
+mod outgoing;
+mod source;
+mod spec;
+mod store;
+
+pub use clock::{Clock, Moment, SystemClock};
+pub use credentials::{Credentials, Secret};
+pub use document::{DocumentError, parse as parse_document};
+pub use failure::Failure;
+pub use outgoing::Outgoing;
+pub use source::generated::Seed;
+pub use spec::{RoleSpec, Settings, SourceKind, SpecError};
+pub use store::{Answer, Changes, Environment, FeedError, IDENTITY_ROLE, RoleStatus, Store, UnknownRole};

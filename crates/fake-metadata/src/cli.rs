@@ -1,0 +1,283 @@
+//! The command line: what may be typed, and its help. What is done is in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{KeyPath, Sources};
+use crate::places::{Surroundings, default_config};
+
+/// A local EC2 instance metadata service.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fake-metadata",
+    version,
+    propagate_version = true,
+    about = "A local EC2 instance metadata service (IMDS)",
+    long_about = "A local EC2 instance metadata service (IMDS) that AWS clients cannot tell from EC2's: the whole \
+                  metadata tree, IMDSv1 and IMDSv2, a signed identity document, and role credentials that never go \
+                  stale.",
+    after_long_help = "Without a configuration a complete default instance is served. Try:\n\n  \
+                       fake-metadata run -- aws sts get-caller-identity\n  \
+                       fake-metadata serve &\n  \
+                       curl http://127.0.0.1:8000/latest/meta-data/\n\n\
+                       Exit codes: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the metadata of one instance until told to stop
+    ///
+    /// Prints `listening on http://ADDRESS:PORT` for each address once it answers. SIGHUP reloads the
+    /// configuration and reopens the log; SIGTERM and SIGINT finish the requests in flight and end.
+    #[command(
+        after_long_help = "Example: fake-metadata serve --listen 127.0.0.1:0 --set instance.region=eu-west-1"
+    )]
+    Serve(Serve),
+    /// Serve for the life of one command
+    ///
+    /// Serves on a free port of 127.0.0.1 and runs COMMAND with AWS_EC2_METADATA_SERVICE_ENDPOINT set to
+    /// it. Variables that would give the command other credentials (AWS_ACCESS_KEY_ID, AWS_PROFILE, ...)
+    /// are removed, and the AWS configuration files are hidden from it. Exits as COMMAND does; with 128
+    /// and the signal's number when a signal ended it.
+    #[command(after_long_help = "Example: fake-metadata run -- aws s3 ls")]
+    Run(Run),
+    /// Check a configuration file, and say what is wrong with it
+    ///
+    /// Prints one line for the first error: file, line, key, what is wrong. Exits with 78 then.
+    Check {
+        /// The file to check
+        file: PathBuf,
+    },
+    /// Read a path as an IMDSv2 client does
+    ///
+    /// Asks whatever answers on the metadata address, EC2's own service or this one: first for a
+    /// session token, then for the path. Prints the body as it came.
+    #[command(after_long_help = "Examples:\n  fake-metadata get instance-id\n  \
+                                 fake-metadata get dynamic/instance-identity/document\n  \
+                                 fake-metadata get /2009-04-04/meta-data/")]
+    Get(Get),
+    /// Print every path and value that would be served
+    ///
+    /// One line a path: the path, a space, and its value (as a JSON string where it has line breaks or
+    /// is not text). Nothing is asked of a running daemon. Credentials are named, not printed.
+    Tree(Tree),
+    /// Show what the running daemon serves
+    Status {
+        #[command(flatten)]
+        daemon: DaemonSocket,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have the running daemon read its configuration again
+    ///
+    /// A configuration that is wrong is refused whole: the old one stays in force, and this command fails
+    /// with the reason. SIGHUP does the same.
+    Reload(DaemonSocket),
+    /// The identity that signs the instance identity document
+    Identity {
+        #[command(subcommand)]
+        command: IdentityCommand,
+    },
+    /// Write documentation or shell completions to standard output
+    #[command(hide = true)]
+    Generate {
+        /// What to write
+        what: Generated,
+        /// The subcommand whose manual page is wanted
+        subcommand: Option<String>,
+    },
+}
+
+/// `fake-metadata serve`
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    /// Address and port to listen on; may be given several times; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Vec<std::net::SocketAddr>,
+    #[command(flatten)]
+    pub(crate) places: Places,
+    /// Socket of the control API
+    #[arg(long, value_name = "SOCKET", env = "FAKE_METADATA_CONTROL")]
+    pub(crate) control: Option<PathBuf>,
+    /// Log to this file instead of standard error
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+}
+
+/// `fake-metadata run`
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    #[command(flatten)]
+    pub(crate) places: Places,
+    /// Log requests and everything else to this file (otherwise warnings go to standard error)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
+    /// Let the command see the AWS configuration files of its user
+    #[arg(long)]
+    pub(crate) keep_aws_files: bool,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+/// `fake-metadata get`
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// A path below /latest/meta-data, a path that starts with `meta-data`, `dynamic`, `user-data` or a
+    /// version, or a whole path with a leading slash
+    #[arg(default_value = "")]
+    pub(crate) path: String,
+    /// Where to ask
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+        default_value = "http://169.254.169.254"
+    )]
+    pub(crate) endpoint: String,
+    /// Ask without a session token, as an IMDSv1 client does
+    #[arg(long)]
+    pub(crate) v1: bool,
+}
+
+/// `fake-metadata tree`
+#[derive(Debug, Args)]
+pub(crate) struct Tree {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    /// The API version to print, such as 2009-04-04
+    #[arg(long, default_value = "latest", value_name = "VERSION")]
+    pub(crate) api_version: String,
+}
+
+/// `fake-metadata identity`
+#[derive(Debug, Subcommand)]
+pub(crate) enum IdentityCommand {
+    /// Print the certificate that verifies the identity document's signatures, in PEM
+    ///
+    /// Made when there is none yet. Give it to whatever verifies the document in place of AWS's regional
+    /// certificate.
+    #[command(after_long_help = "Example, AWS's documented check with our certificate:\n  \
+                                 fake-metadata identity certificate > certificate.pem\n  \
+                                 (echo '-----BEGIN PKCS7-----'; fake-metadata get dynamic/instance-identity/rsa2048; \
+                                 echo; echo '-----END PKCS7-----') > rsa2048.pem\n  \
+                                 openssl smime -verify -in rsa2048.pem -inform PEM -certfile certificate.pem -noverify")]
+    Certificate(Places),
+}
+
+/// Which configuration is meant.
+#[derive(Debug, Args)]
+pub(crate) struct Configuration {
+    /// Configuration file [default: /etc/fake-metadata/config.toml where it exists]
+    #[arg(long, value_name = "FILE", env = "FAKE_METADATA_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Whether a session token is needed
+    #[arg(long, value_name = "MODE", value_parser = ["optional", "required"])]
+    pub(crate) tokens: Option<String>,
+    /// Set any key of the configuration, as in instance.region=eu-west-1
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub(crate) set: Vec<(String, String)>,
+    /// How much is logged
+    #[arg(long, value_name = "LEVEL", value_parser = ["off", "error", "warn", "info", "debug", "trace"])]
+    pub(crate) log_level: Option<String>,
+}
+
+/// Where state is kept.
+#[derive(Debug, Args)]
+pub(crate) struct Places {
+    /// Folder for the token key and the identity [default: /var/lib/fake-metadata, or the XDG state folder]
+    #[arg(long, value_name = "DIR", env = "FAKE_METADATA_STATE_DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+impl Places {
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.state_dir.clone().unwrap_or_else(|| Surroundings::read().state_dir())
+    }
+}
+
+/// Which daemon is meant.
+#[derive(Debug, Args)]
+pub(crate) struct DaemonSocket {
+    /// Socket of the daemon's control API [default: /run/fake-metadata/control.sock, or in the XDG runtime folder]
+    #[arg(long, value_name = "SOCKET", env = "FAKE_METADATA_CONTROL")]
+    pub(crate) control: Option<PathBuf>,
+}
+
+impl DaemonSocket {
+    /// The named socket; else that of this user's own daemon where one has been started, else the
+    /// system's.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.control.clone().unwrap_or_else(|| Surroundings::read().control_socket_in_use())
+    }
+}
+
+/// What `generate` writes.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Generated {
+    /// A manual page
+    Man,
+    /// Completions for bash
+    Bash,
+    /// Completions for zsh
+    Zsh,
+    /// Completions for fish
+    Fish,
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().into(), value.trim().into())),
+        _ => Err("write KEY=VALUE, as in instance.region=eu-west-1".into()),
+    }
+}
+
+impl Configuration {
+    /// The sources of configuration that this command line names, and the process's environment.
+    pub(crate) fn sources(&self) -> Sources {
+        let mut flags: Vec<(String, KeyPath, String)> = self
+            .set
+            .iter()
+            .map(|(key, value)| (format!("--set {key}={value}"), KeyPath::root().below(key), value.clone()))
+            .collect();
+        let root = KeyPath::root();
+        if let Some(mode) = &self.tokens {
+            flags.push((format!("--tokens {mode}"), root.key("tokens"), mode.clone()));
+        }
+        if let Some(level) = &self.log_level {
+            flags.push((format!("--log-level {level}"), root.key("log").key("level"), level.clone()));
+        }
+        let file = self.config.clone().or_else(default_config);
+        Sources { file, environment: std::env::vars().collect(), flags }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn set_takes_a_key_and_a_value() {
+        assert_eq!(key_and_value("a.b=c=d"), Ok(("a.b".into(), "c=d".into())));
+        assert!(key_and_value("a.b").is_err());
+        assert!(key_and_value("=x").is_err());
+    }
+}

@@ -1,0 +1,18 @@
+//! `check`: would this file be accepted?
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+
+use super::Outcome;
+use crate::config::Sources;
+use crate::state::Played;
+
+pub(super) fn check(file: PathBuf) -> Outcome {
+    let loaded = Sources { file: Some(file.clone()), ..Sources::default() }.load()?;
+    crate::callers::Resolved::load(&loaded)?;
+    Played::from(&loaded, Timestamp::now())?;
+    println!("{}: ok", file.display());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,127 @@
+//! `run`: the service for the life of one command.
+
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitCode, ExitStatus};
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tokio::sync::Notify;
+
+use super::Outcome;
+use crate::cli::Run;
+use crate::config::KeyPath;
+use crate::front::{Front, listen};
+use crate::identity::Signer;
+use crate::logging::Log;
+use crate::state::State;
+use crate::state_dir::StateDir;
+use crate::vital;
+
+/// Variables with which an SDK would find other credentials first, or not ask for metadata at all.
+/// Sources: the SDKs' reference on credential providers; reference 6.10 and 7.1.
+const CONFLICTING: [&str; 19] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_ACCESS_KEY",
+    "AWS_SECRET_KEY",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+    "AWS_IMDS_USE_IPV6",
+    "AWS_CREDENTIAL_EXPIRATION",
+];
+/// The files an SDK reads before it asks for metadata.
+const FILES: [&str; 2] = ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"];
+
+pub(super) fn run(args: Run) -> Outcome {
+    let mut sources = args.configuration.sources();
+    let root = KeyPath::root();
+    sources.flags.push(("run".into(), root.key("listen"), "\"127.0.0.1:0\"".into()));
+    match &args.log_file {
+        Some(file) => {
+            let value = format!("{:?}", file.display().to_string());
+            sources.flags.push(("--log-file".into(), root.key("log").key("file"), value));
+        }
+        // The command's output is its user's: say only what is wrong.
+        None if args.configuration.log_level.is_none() => {
+            sources.flags.push(("run".into(), root.key("log").key("level"), "warn".into()));
+        }
+        None => {}
+    }
+    let loaded = sources.load()?;
+    let log = Log::start(&loaded.config.log)?;
+    vital::log_panics();
+    let listeners = loaded.config.listen().into_iter().map(listen::open).collect::<Result<Vec<_>, _>>()?;
+    let directory = StateDir::new(args.places.state_dir());
+    let state = State::start(sources, loaded, log, &directory)?;
+    let front = Front::new(state.clone(), Signer::start(directory)?)?;
+    let stop = Arc::new(Notify::new());
+    let (tell_address, address) = mpsc::channel();
+    let stopped = stop.clone();
+    let serving = vital::spawn("front", move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+        let served = runtime.and_then(|runtime| {
+            runtime.block_on(front.serve(listeners, stopped, |addresses| {
+                // The receiver waits below until it has this.
+                let _ = tell_address.send(addresses[0]);
+            }))
+        });
+        if let Err(error) = served {
+            log::error!("serve: {error}");
+        }
+    })?;
+    let status =
+        address.recv().map_err(|_| "serve: no address to listen on".into()).and_then(|a| child(&args, a));
+    stop.notify_one();
+    // A panic there has ended the process already.
+    let _ = serving.join();
+    Ok(code_of(status?))
+}
+
+/// Runs the command and passes signals on to it.
+fn child(args: &Run, address: SocketAddr) -> Result<ExitStatus, Box<dyn std::error::Error>> {
+    let (program, arguments) = args.command.split_first().ok_or("no command given")?;
+    let mut command = Command::new(program);
+    command.args(arguments).env("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("http://{address}"));
+    for name in CONFLICTING {
+        command.env_remove(name);
+    }
+    if !args.keep_aws_files {
+        command.envs(FILES.map(|name| (name, "/dev/null")));
+    }
+    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT])?;
+    let mut child = command.spawn().map_err(|e| format!("run {}: {e}", program.display()))?;
+    let pid = Pid::from_raw(child.id().try_into()?);
+    vital::spawn("signals", move || {
+        for signal in signals.forever() {
+            // A terminal sends its interrupt to the command itself.
+            if signal != SIGINT
+                && let Ok(signal) = Signal::try_from(signal)
+            {
+                let _ = kill(pid, signal);
+            }
+        }
+    })?;
+    Ok(child.wait()?)
+}
+
+/// The command's own code; 128 and the signal's number, as shells have it.
+fn code_of(status: ExitStatus) -> ExitCode {
+    let code = status.code().or(status.signal().map(|s| 128 + s)).unwrap_or(1);
+    u8::try_from(code).unwrap_or(1).into()
+}

@@ -1,0 +1,47 @@
+//! `tree`: every path and value that would be served.
+
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+
+use imds::Leaf;
+use jiff::Timestamp;
+
+use super::Outcome;
+use crate::cli::Tree;
+use crate::state::Played;
+
+pub(super) fn tree(args: &Tree) -> Outcome {
+    let loaded = args.configuration.sources().load()?;
+    let played = Played::from(&loaded, Timestamp::now())?;
+    let tree = played.trees().tree(loaded.config.default_role().as_deref());
+    let version = args.api_version.as_str();
+    if !tree.versions().any(|name| name == version) {
+        let known: Vec<&str> = tree.versions().collect();
+        return Err(format!("there is no API version {version} (there are {})", known.join(", ")).into());
+    }
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for (path, leaf) in tree.walk(version) {
+        writeln!(out, "/{version}/{path} {}", shown(leaf))?;
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A value on one line.
+fn shown(leaf: &Leaf) -> String {
+    match leaf {
+        Leaf::Value(value) | Leaf::UserData(value) => one_line(value),
+        Leaf::Credentials { .. } => "(role credentials)".into(),
+        Leaf::Signature { .. } => "(signature)".into(),
+        _ => "(made when asked for)".into(),
+    }
+}
+
+fn one_line(value: &[u8]) -> String {
+    let text = String::from_utf8_lossy(value);
+    if text.chars().any(char::is_control) || text.is_empty() {
+        format!("{text:?}")
+    } else {
+        text.into_owned()
+    }
+}

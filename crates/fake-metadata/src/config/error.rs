@@ -1,0 +1,47 @@
+//! What is wrong with the configuration, and where.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A file and a line in it, from 1.
+    File(Arc<Path>, usize),
+    /// An environment variable.
+    Environment(String),
+    /// A command-line option as it was typed.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Origin::Environment(name) => write!(f, "environment variable {name}"),
+            Origin::Flag(text) => write!(f, "option {text}"),
+        }
+    }
+}
+
+/// A configuration that is refused. Prints as one line.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("read {path}: {cause}")]
+    Read { path: PathBuf, cause: std::io::Error },
+    #[error("{origin}: invalid TOML: {message}")]
+    Syntax { origin: Origin, message: String },
+    #[error("{origin}: unknown key {key}: the nearest known one is {nearest}")]
+    UnknownKey { origin: Origin, key: String, nearest: String },
+    #[error("{origin}: {key}: {message}")]
+    Value { origin: Origin, key: String, message: String },
+    /// A contradiction in which nothing that was written stands out.
+    #[error("configuration: {key}: {message}")]
+    Contradiction { key: String, message: String },
+}
+
+/// A library's message on one line.
+pub(super) fn one_line(message: &str) -> String {
+    message.split('\n').map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(", ")
+}

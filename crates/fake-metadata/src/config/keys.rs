@@ -1,0 +1,200 @@
+//! Key paths (`instance.interfaces[0].mac`) and which keys each table knows. The known keys are read
+//! from the types that are deserialised, so the two cannot differ.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde_aux::serde_introspection::serde_introspect;
+use toml::{Table, Value};
+
+use super::{Config, RoleSettings};
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// The place of a value in a TOML document. Prints as one would write it in TOML.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct KeyPath(Vec<Step>);
+
+impl KeyPath {
+    pub(crate) fn root() -> Self {
+        KeyPath(Vec::new())
+    }
+
+    pub(crate) fn key(&self, key: &str) -> Self {
+        self.with(Step::Key(key.into()))
+    }
+
+    pub(crate) fn index(&self, index: usize) -> Self {
+        self.with(Step::Index(index))
+    }
+
+    fn with(&self, step: Step) -> Self {
+        let mut steps = self.0.clone();
+        steps.push(step);
+        KeyPath(steps)
+    }
+
+    /// The path below this one that a library names in the form `interfaces[0].mac`.
+    pub(crate) fn below(&self, text: &str) -> Self {
+        let mut path = self.clone();
+        for part in text.split('.').filter(|p| !p.is_empty()) {
+            let (key, index) = match part.strip_suffix(']').and_then(|p| p.split_once('[')) {
+                Some((key, index)) => (key, index.parse().ok()),
+                None => (part, None),
+            };
+            path = path.key(key);
+            if let Some(index) = index {
+                path = path.index(index);
+            }
+        }
+        path
+    }
+
+    /// `other` below this path.
+    pub(super) fn join(&self, other: &KeyPath) -> Self {
+        KeyPath(self.0.iter().chain(&other.0).cloned().collect())
+    }
+
+    /// The keys alone; setting single values does not reach into arrays.
+    pub(super) fn keys(&self) -> Vec<String> {
+        self.0.iter().filter_map(|s| if let Step::Key(k) = s { Some(k.clone()) } else { None }).collect()
+    }
+
+    /// The path of the table around this one.
+    pub(super) fn parent(&self) -> Option<Self> {
+        let (_, around) = self.0.split_last()?;
+        Some(KeyPath(around.to_vec()))
+    }
+
+    /// This path, then the one around it, and so on.
+    pub(super) fn ancestors(&self) -> impl Iterator<Item = KeyPath> + '_ {
+        (0..=self.0.len()).rev().map(|n| KeyPath(self.0[..n].to_vec()))
+    }
+
+    fn shape(&self) -> Vec<&str> {
+        self.0.iter().map(|s| if let Step::Key(k) = s { k.as_str() } else { "[]" }).collect()
+    }
+}
+
+impl From<&serde_path_to_error::Path> for KeyPath {
+    fn from(path: &serde_path_to_error::Path) -> Self {
+        use serde_path_to_error::Segment;
+        KeyPath(
+            path.iter()
+                .filter_map(|segment| match segment {
+                    Segment::Seq { index } => Some(Step::Index(*index)),
+                    Segment::Map { key } | Segment::Enum { variant: key } => Some(Step::Key(key.clone())),
+                    Segment::Unknown => None,
+                })
+                .collect(),
+        )
+    }
+}
+
+impl fmt::Display for KeyPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Key(key) => {
+                    let bare = key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+                    let dot = if i == 0 { "" } else { "." };
+                    if bare && !key.is_empty() {
+                        write!(f, "{dot}{key}")?
+                    } else {
+                        write!(f, "{dot}{key:?}")?
+                    }
+                }
+                Step::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The keys that the table at `path` may hold; `None` where any name may stand.
+fn known(path: &KeyPath) -> Option<Vec<&'static str>> {
+    fn of<T: for<'de> Deserialize<'de>>() -> Option<Vec<&'static str>> {
+        Some(serde_introspect::<T>().to_vec())
+    }
+    match path.shape().as_slice() {
+        [] => of::<Config>().map(|mut keys| {
+            keys.push("roles");
+            keys
+        }),
+        ["instance"] => of::<imds::InstanceSpec>(),
+        ["instance", "interfaces", "[]"] => of::<imds::InterfaceSpec>(),
+        ["instance", "volumes", "[]"] => of::<imds::VolumeSpec>(),
+        ["roles", _] => Some(RoleSettings::keys()),
+        ["callers"] => of::<crate::callers::CallersSettings>(),
+        ["log"] => of::<crate::logging::LogSettings>(),
+        _ => None,
+    }
+}
+
+/// The first key that its table does not know, and the nearest one that it does. `[network]` belongs
+/// to `fake-metadata-setup`, which answers for its keys.
+pub(super) fn first_unknown(values: &Table) -> Option<(KeyPath, &'static str)> {
+    unknown_in(values, &KeyPath::root())
+}
+
+fn unknown_in(table: &Table, path: &KeyPath) -> Option<(KeyPath, &'static str)> {
+    let names = known(path);
+    table.iter().find_map(|(key, value)| {
+        let here = path.key(key);
+        if here.shape() == ["network"] {
+            return None;
+        }
+        if let Some(names) = &names
+            && !names.contains(&key.as_str())
+        {
+            return Some((here, nearest(key, names)));
+        }
+        match value {
+            Value::Table(inner) => unknown_in(inner, &here),
+            Value::Array(items) => items.iter().enumerate().find_map(|(i, item)| match item {
+                Value::Table(inner) => unknown_in(inner, &here.index(i)),
+                _ => None,
+            }),
+            _ => None,
+        }
+    })
+}
+
+fn nearest(key: &str, names: &[&'static str]) -> &'static str {
+    let key = key.to_lowercase().replace('_', "-");
+    names.iter().copied().min_by_key(|name| strsim::damerau_levenshtein(&key, name)).unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unknown(text: &str) -> Option<(String, &'static str)> {
+        first_unknown(&toml::from_str(text).unwrap()).map(|(path, nearest)| (path.to_string(), nearest))
+    }
+
+    #[test]
+    fn an_unknown_key_is_found_with_the_nearest_known_one() {
+        assert_eq!(unknown("token = 1"), Some(("token".into(), "tokens")));
+        assert_eq!(unknown("[instance]\nregoin = 1"), Some(("instance.regoin".into(), "region")));
+        assert_eq!(
+            unknown("[instance]\ninstance_id = 1"),
+            Some(("instance.instance_id".into(), "instance-id"))
+        );
+        assert_eq!(
+            unknown("[[instance.interfaces]]\n[[instance.interfaces]]\nmak = 1"),
+            Some(("instance.interfaces[1].mak".into(), "mac"))
+        );
+        assert_eq!(unknown("[roles.\"a/b\"]\nsauce = 1"), Some(("roles.\"a/b\".sauce".into(), "source")));
+    }
+
+    #[test]
+    fn free_names_and_the_network_table_are_left_alone() {
+        assert_eq!(unknown("[network]\nwhatever = 1"), None);
+        assert_eq!(unknown("[instance.tags]\nName = \"x\"\n[tree]\n\"/latest/x\" = \"1\""), None);
+    }
+}

@@ -1,0 +1,257 @@
+//! Configuration: flag, then environment, then file, then built-in default, in that order of
+//! precedence, merged key by key. It is either taken whole or refused whole.
+//!
+//! `layer` reads one source and remembers where each value was written, `keys` knows which keys there
+//! are, `environment` turns variables into a layer. `[network]` is `fake-metadata-setup`'s and is not
+//! looked into.
+
+mod environment;
+mod error;
+mod keys;
+mod layer;
+mod role;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+pub(crate) use error::{ConfigError, Origin};
+pub(crate) use keys::KeyPath;
+
+use crate::callers::{CallersSettings, DefaultRole};
+use crate::logging::LogSettings;
+use error::one_line;
+use layer::Layer;
+pub(crate) use role::RoleSettings;
+
+/// The role that callers are given when no role is configured.
+pub(crate) const DEFAULT_ROLE: &str = "BaseIAMRole";
+/// Where the daemon listens unless told otherwise: loopback, on the port that the host network
+/// redirects to.
+const DEFAULT_LISTEN: &str = "127.0.0.1:8000";
+
+/// Everything that config.toml can say to the daemon. Every key has a default.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct Config {
+    listen: Option<OneOrMany<SocketAddr>>,
+    /// Whether requests without a session token are answered (IMDSv1).
+    pub(crate) tokens: imds::TokenMode,
+    /// Whether anything is answered at all.
+    pub(crate) endpoint: imds::Endpoint,
+    /// EC2's HttpPutResponseHopLimit, 1 to 64. Unset: token replies always arrive.
+    pub(crate) hop_limit: Option<HopLimit>,
+    /// Names that a `Host` header may carry beside address literals and localhost.
+    pub(crate) hosts: Vec<String>,
+    /// The instance that is played.
+    pub(crate) instance: imds::InstanceSpec,
+    /// Paths set, replaced or (`false`) removed literally.
+    pub(crate) tree: imds::Overrides,
+    /// Roles by name, read one by one so that an error names its key.
+    #[serde(skip)]
+    roles: BTreeMap<String, RoleSettings>,
+    /// Who gets which role.
+    pub(crate) callers: CallersSettings,
+    /// Where and how much is logged.
+    pub(crate) log: LogSettings,
+    /// `fake-metadata-setup`'s table; not read here.
+    network: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+/// EC2's HttpPutResponseHopLimit: 1 to 64.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "i64")]
+pub(crate) struct HopLimit(u8);
+
+impl HopLimit {
+    pub(crate) fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl TryFrom<i64> for HopLimit {
+    type Error = String;
+
+    fn try_from(value: i64) -> Result<Self, String> {
+        u8::try_from(value)
+            .ok()
+            .filter(|v| (1..=64).contains(v))
+            .map(HopLimit)
+            .ok_or(format!("{value} is not between 1 and 64"))
+    }
+}
+
+impl Config {
+    /// The addresses to listen on.
+    pub(crate) fn listen(&self) -> Vec<SocketAddr> {
+        match &self.listen {
+            Some(OneOrMany::One(address)) => vec![*address],
+            Some(OneOrMany::Many(addresses)) if !addresses.is_empty() => addresses.clone(),
+            _ => vec![DEFAULT_LISTEN.parse().expect("a literal address and port")],
+        }
+    }
+
+    /// The roles there are: those configured, or the generated default.
+    pub(crate) fn roles(&self) -> Cow<'_, BTreeMap<String, RoleSettings>> {
+        if self.roles.is_empty() {
+            return Cow::Owned(BTreeMap::from([(DEFAULT_ROLE.to_owned(), RoleSettings::default())]));
+        }
+        Cow::Borrowed(&self.roles)
+    }
+
+    /// Where the credentials of each role come from.
+    pub(crate) fn role_specs(&self) -> BTreeMap<String, credentials::RoleSpec> {
+        self.roles().iter().map(|(name, role)| (name.clone(), role.source.clone())).collect()
+    }
+
+    /// The role of a caller that nothing else matches. Unset, it is the only role, or the one named
+    /// [`DEFAULT_ROLE`]; with several others there is none.
+    pub(crate) fn default_role(&self) -> Option<String> {
+        match &self.callers.default {
+            Some(DefaultRole::Name(name)) => Some(name.clone()),
+            Some(DefaultRole::Switch(false)) => None,
+            Some(DefaultRole::Switch(true)) | None => {
+                let roles = self.roles();
+                let named = roles.contains_key(DEFAULT_ROLE).then(|| DEFAULT_ROLE.to_owned());
+                named.or_else(|| roles.keys().next().filter(|_| roles.len() == 1).cloned())
+            }
+        }
+    }
+}
+
+/// What the configuration is put together from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    /// The file, when there is one.
+    pub(crate) file: Option<PathBuf>,
+    /// The environment's variables, in any order.
+    pub(crate) environment: Vec<(String, String)>,
+    /// Options: the option as typed, the key it sets, and its value.
+    pub(crate) flags: Vec<(String, KeyPath, String)>,
+}
+
+/// A configuration together with the knowledge of where its values were written.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    /// The folder that relative file names of the configuration start from.
+    pub(crate) folder: PathBuf,
+    layer: Layer,
+}
+
+impl Loaded {
+    /// The error for a value that is well-formed but wrong, at the place where it was written.
+    pub(crate) fn refuse(&self, key: &KeyPath, message: impl Into<String>) -> ConfigError {
+        value_error(&self.layer, key, message.into())
+    }
+}
+
+impl Sources {
+    /// Reads and merges everything. Values are checked by type and range here; whether they agree
+    /// with each other is decided where they are used.
+    pub(crate) fn load(&self) -> Result<Loaded, ConfigError> {
+        let mut layer = Layer::default();
+        let mut folder = PathBuf::new();
+        if let Some(path) = &self.file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|cause| ConfigError::Read { path: path.clone(), cause })?;
+            folder = path.parent().unwrap_or(Path::new("")).to_owned();
+            layer.lay(Layer::from_file(&text, path)?);
+        }
+        layer.lay(environment::layer(&self.environment));
+        let mut flags = Layer::default();
+        for (typed, path, value) in &self.flags {
+            flags.set(path, value, Origin::Flag(typed.clone()));
+        }
+        layer.lay(flags);
+        let config = read(&layer)?;
+        let loaded = Loaded { config, folder, layer };
+        if let Some(DefaultRole::Name(name)) = &loaded.config.callers.default
+            && !loaded.config.roles().contains_key(name)
+        {
+            let key = KeyPath::root().key("callers").key("default");
+            return Err(
+                loaded.refuse(&key, format!("there is no role {name:?} (add a table [roles.{name}])"))
+            );
+        }
+        Ok(loaded)
+    }
+}
+
+/// Turns merged values into a [`Config`].
+fn read(layer: &Layer) -> Result<Config, ConfigError> {
+    if let Some((path, nearest)) = keys::first_unknown(&layer.values) {
+        let origin = layer.origin(&path).cloned().unwrap_or(Origin::Flag(String::new()));
+        return Err(ConfigError::UnknownKey { origin, key: path.to_string(), nearest: nearest.into() });
+    }
+    let root = KeyPath::root();
+    let roles = match layer.values.get("roles") {
+        Some(Value::Table(tables)) => {
+            let path = root.key("roles");
+            let read = |name: &str| read_as_written(layer, &path.key(name), RoleSettings::read);
+            tables.keys().map(|name| Ok((name.clone(), read(name)?))).collect::<Result<_, ConfigError>>()?
+        }
+        Some(_) => {
+            return Err(value_error(layer, &root.key("roles"), "write tables, as in [roles.NAME]".into()));
+        }
+        None => BTreeMap::new(),
+    };
+    let config: Config = read_as_written(layer, &root, |mut table| {
+        table.remove("roles");
+        serde_path_to_error::deserialize(Value::Table(table))
+    })?;
+    Ok(Config { roles, ..config })
+}
+
+/// Reads the table at `path`. A value from the environment or a flag that looked like TOML but is wanted
+/// as text (an account id, say) is read again as text.
+fn read_as_written<T>(
+    layer: &Layer,
+    path: &KeyPath,
+    read: impl Fn(Table) -> Result<T, serde_path_to_error::Error<toml::de::Error>>,
+) -> Result<T, ConfigError> {
+    let mut layer = layer.clone();
+    let mut tried: Vec<KeyPath> = Vec::new();
+    loop {
+        let Some(table) = layer.table(path) else {
+            return Err(value_error(&layer, path, "write a table".into()));
+        };
+        let error = match read(table.clone()) {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let wrong = path.join(&KeyPath::from(error.path()));
+        let origin = layer.origin(&wrong).cloned();
+        if let Some(origin @ (Origin::Environment(_) | Origin::Flag(_))) = origin
+            && !tried.contains(&wrong)
+            && let Some(text) = layer.scalar_text(&wrong)
+        {
+            layer.put(&wrong, Value::String(text), origin);
+            tried.push(wrong);
+            continue;
+        }
+        return Err(value_error(&layer, &wrong, one_line(error.inner().message())));
+    }
+}
+
+fn value_error(layer: &Layer, path: &KeyPath, message: String) -> ConfigError {
+    let key = path.to_string();
+    match layer.origin(path).cloned() {
+        Some(origin) => ConfigError::Value { origin, key, message },
+        None => ConfigError::Contradiction { key, message },
+    }
+}
+
+#[cfg(test)]
+mod tests;

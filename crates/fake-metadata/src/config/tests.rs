@@ -1,0 +1,101 @@
+//! Precedence, messages and the derived settings.
+
+use super::*;
+
+fn written(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+fn load(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Loaded, String> {
+    let file = written(text);
+    let sources = Sources {
+        file: Some(file.path().to_owned()),
+        environment: environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        flags: flags
+            .iter()
+            .map(|(k, v)| (format!("--set {k}={v}"), KeyPath::root().below(k), (*v).to_owned()))
+            .collect(),
+    };
+    let name = file.path().display().to_string();
+    sources.load().map_err(|e| e.to_string().replace(&name, "config.toml"))
+}
+
+#[test]
+fn nothing_at_all_is_a_whole_configuration() {
+    let config = Sources::default().load().unwrap().config;
+    assert_eq!(config.listen(), [DEFAULT_LISTEN.parse().unwrap()]);
+    assert_eq!(config.tokens, imds::TokenMode::Optional);
+    assert_eq!(config.default_role().as_deref(), Some(DEFAULT_ROLE));
+    assert_eq!(config.hop_limit, None);
+}
+
+#[test]
+fn a_flag_beats_the_environment_beats_the_file() {
+    let file = "tokens = \"required\"\nlisten = \"127.0.0.1:1\"\nhop-limit = 3\n";
+    let config = load(
+        file,
+        &[("FAKE_METADATA_TOKENS", "optional"), ("FAKE_METADATA_HOP_LIMIT", "2")],
+        &[("hop-limit", "1")],
+    )
+    .unwrap()
+    .config;
+    assert_eq!(config.tokens, imds::TokenMode::Optional);
+    assert_eq!(config.hop_limit.map(HopLimit::get), Some(1));
+    assert_eq!(config.listen(), ["127.0.0.1:1".parse().unwrap()]);
+}
+
+#[test]
+fn the_environment_reaches_into_tables_and_lists() {
+    let environment = [
+        ("FAKE_METADATA_INSTANCE__REGION", "eu-west-1"),
+        ("FAKE_METADATA_INSTANCE__ACCOUNT_ID", "000000000012"),
+        ("FAKE_METADATA_LISTEN", "127.0.0.1:1, [::1]:2"),
+        ("FAKE_METADATA_CONFIG", "elsewhere"),
+        ("EC2_LOCAL_IPV4", "192.0.2.7"),
+        ("OTHER", "x"),
+    ];
+    let config = load("", &environment, &[]).unwrap().config;
+    assert_eq!(config.instance.region.as_deref(), Some("eu-west-1"));
+    assert_eq!(config.listen().len(), 2);
+}
+
+#[test]
+fn errors_name_the_place_the_key_and_the_remedy() {
+    let refused = |text: &str| load(text, &[], &[]).unwrap_err();
+    assert_eq!(
+        refused("\n[instance]\nregoin = \"x\"\n"),
+        "config.toml:3: unknown key instance.regoin: the nearest known one is region"
+    );
+    assert_eq!(refused("hop-limit = 65"), "config.toml:1: hop-limit: 65 is not between 1 and 64");
+    assert!(refused("tokens = \"maybe\"").starts_with("config.toml:1: tokens: unknown variant `maybe`"));
+    assert!(
+        refused("[callers]\ndefault = \"x\"")
+            .starts_with("config.toml:2: callers.default: there is no role \"x\"")
+    );
+    assert_eq!(
+        load("", &[("FAKE_METADATA_TOKEN", "x")], &[]).unwrap_err(),
+        "environment variable FAKE_METADATA_TOKEN: unknown key token: the nearest known one is tokens"
+    );
+    assert!(
+        load("", &[], &[("tokens", "x")])
+            .unwrap_err()
+            .starts_with("option --set tokens=x: tokens: unknown variant")
+    );
+}
+
+#[test]
+fn the_default_role_is_the_only_one_or_the_named_one() {
+    let role = |text: &str| load(text, &[], &[]).unwrap().config.default_role();
+    assert_eq!(role("[roles.a]\nsource = \"generated\""), Some("a".into()));
+    assert_eq!(role("[roles.a]\n[roles.b]"), None);
+    assert_eq!(role("[roles.a]\n[roles.BaseIAMRole]"), Some("BaseIAMRole".into()));
+    assert_eq!(role("[callers]\ndefault = \"b\"\n[roles.a]\n[roles.b]"), Some("b".into()));
+    assert_eq!(role("[callers]\ndefault = false"), None);
+}
+
+#[test]
+fn the_network_table_is_not_looked_into() {
+    assert!(load("[network]\nlocal = 7\nanything = [1]\n", &[], &[]).is_ok());
+}

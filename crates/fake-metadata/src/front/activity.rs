@@ -1,0 +1,132 @@
+//! What one connection is doing and since when, in two words that the connection writes and the
+//! sweeper reads. It replaces a timer per request: arming one costs more than most answers.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use super::limits::Limits;
+
+/// Where a connection is in its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Between requests, or before the first: no byte has come.
+    Idle = 0,
+    /// A head has begun and is not complete.
+    Head = 1,
+    /// A request is being answered.
+    Busy = 2,
+    /// The answer is on its way out.
+    Writing = 3,
+}
+
+/// Milliseconds since a fixed moment of this process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Clock(Instant::now())
+    }
+
+    pub(crate) fn now(self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX >> 2)
+    }
+}
+
+/// The shared record of one connection.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    clock: Clock,
+    /// The phase in the low two bits, the millisecond it began above them.
+    phase: AtomicU64,
+    /// The millisecond since which a write is blocked, plus one; 0 when none is.
+    blocked: AtomicU64,
+}
+
+impl Activity {
+    pub(crate) fn new(clock: Clock) -> Self {
+        let activity = Activity { clock, phase: AtomicU64::new(0), blocked: AtomicU64::new(0) };
+        activity.enter(Phase::Idle);
+        activity
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(self.clock.now() << 2 | phase as u64, Relaxed);
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Relaxed) & 3 {
+            0 => Phase::Idle,
+            1 => Phase::Head,
+            2 => Phase::Busy,
+            _ => Phase::Writing,
+        }
+    }
+
+    /// The millisecond at which the present phase began.
+    pub(crate) fn since(&self) -> u64 {
+        self.phase.load(Relaxed) >> 2
+    }
+
+    pub(crate) fn write_blocked(&self) {
+        if self.blocked.load(Relaxed) == 0 {
+            self.blocked.store(self.clock.now() + 1, Relaxed);
+        }
+    }
+
+    pub(crate) fn write_moved(&self) {
+        if self.blocked.load(Relaxed) != 0 {
+            self.blocked.store(0, Relaxed);
+        }
+    }
+
+    /// Which limit this connection has passed at `now`, if any.
+    pub(crate) fn overdue(&self, now: u64, limits: &Limits) -> Option<&'static str> {
+        let blocked = self.blocked.load(Relaxed);
+        if blocked != 0 && longer(now, blocked - 1, limits.write_time) {
+            return Some("the client does not read its answer");
+        }
+        match self.phase() {
+            Phase::Idle if longer(now, self.since(), limits.idle_time) => Some("idle"),
+            Phase::Head if longer(now, self.since(), limits.head_time) => {
+                Some("the request head is too slow")
+            }
+            _ => None,
+        }
+    }
+}
+
+fn longer(now: u64, since: u64, limit: Duration) -> bool {
+    u128::from(now.saturating_sub(since)) > limit.as_millis()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_phase_has_its_own_limit() {
+        let limits = Limits::DEFAULT;
+        let activity = Activity::new(Clock::start());
+        let at = |d: Duration| activity.since() + d.as_millis() as u64;
+        assert_eq!(activity.overdue(at(limits.idle_time), &limits), None);
+        assert_eq!(activity.overdue(at(limits.idle_time) + 1, &limits), Some("idle"));
+        activity.enter(Phase::Head);
+        assert_eq!(activity.overdue(at(limits.head_time), &limits), None);
+        assert!(activity.overdue(at(limits.head_time) + 1, &limits).is_some());
+        activity.enter(Phase::Busy);
+        assert_eq!(activity.overdue(at(limits.idle_time) * 10, &limits), None);
+    }
+
+    #[test]
+    fn a_blocked_write_is_overdue_until_it_moves() {
+        let limits = Limits::DEFAULT;
+        let activity = Activity::new(Clock::start());
+        activity.enter(Phase::Writing);
+        activity.write_blocked();
+        let late = activity.since() + limits.write_time.as_millis() as u64 + 1000;
+        assert!(activity.overdue(late, &limits).is_some());
+        activity.write_moved();
+        assert_eq!(activity.overdue(late, &limits), None);
+    }
+}

@@ -1,0 +1,204 @@
+//! The decision: request, snapshot, facts and time to reply.
+//!
+//! The order is EC2's (capture 2026-09-26): the endpoint's switch, the token request, authentication, the
+//! method, the path. Where EC2's answer is not known the comment says what was chosen.
+
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+
+use serde::{Deserialize, Serialize};
+
+use crate::documents;
+use crate::path::Decoded;
+use crate::reply::{ContentType, Reply, Status};
+use crate::request::{Delivery, Facts, HeaderField, Need, Request, RoleDocument, RoleKey};
+use crate::token::{TokenKey, parse_ttl};
+use crate::tree::{Found, Leaf, SignatureKind, Tree, Trees};
+
+/// EC2's metadata option `HttpTokens`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenMode {
+    /// A request without a token is answered (IMDSv1).
+    #[default]
+    Optional,
+    /// It is a 401.
+    Required,
+}
+
+/// EC2's metadata option `HttpEndpoint`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Endpoint {
+    /// The service answers.
+    #[default]
+    Enabled,
+    /// Every request is a 403.
+    Disabled,
+}
+
+/// One state of the service. Immutable; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Whether session tokens are required.
+    pub tokens: TokenMode,
+    /// Whether the service answers at all.
+    pub endpoint: Endpoint,
+    /// What tokens are made and checked with.
+    pub token_key: TokenKey,
+    /// What every caller sees.
+    pub trees: Trees,
+    /// When the trees last changed: Last-Modified.
+    pub modified: Timestamp,
+}
+
+/// What [`respond`] comes to.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The reply.
+    Reply(Reply),
+    /// What must be found out first; call again with it in the [`Facts`].
+    Needs(Need),
+}
+
+const METADATA_METHODS: &str = "OPTIONS, GET, HEAD";
+const TOKEN_METHODS: &str = "OPTIONS, PUT";
+
+/// How often the dates of `iam/info` and `identity-credentials/ec2/info` move on: EC2 delivers about hourly
+/// (reference 5.1).
+const DELIVERY_SECONDS: i64 = 3600;
+
+/// What the service answers to a request at the time `now`.
+///
+/// Needs nothing but its arguments, waits for nothing and never fails. With the same arguments the answer is
+/// the same.
+pub fn respond(snapshot: &Snapshot, request: &Request<'_>, facts: &Facts<'_>, now: Timestamp) -> Outcome {
+    if snapshot.endpoint == Endpoint::Disabled {
+        return Outcome::Reply(Reply::error(Status::Forbidden));
+    }
+    let decoded = Decoded::new(request.target);
+    let segments = decoded.segments();
+    let path = segments.as_deref();
+    let on_token_path = path == Some(&[b"latest".as_slice(), b"api", b"token"]);
+    if on_token_path && request.method == "PUT" {
+        return Outcome::Reply(issue_token(snapshot, request, now));
+    }
+
+    let (left, delivery) = match request.token {
+        HeaderField::Absent if snapshot.tokens == TokenMode::Optional => (None, Delivery::V1),
+        HeaderField::Absent => return Outcome::Reply(Reply::error(Status::Unauthorized)),
+        HeaderField::One(token) => match snapshot.token_key.remaining(token, now) {
+            Some(left) => (Some(left), Delivery::V2),
+            None => return Outcome::Reply(unauthorized_v2()),
+        },
+        HeaderField::Several => return Outcome::Reply(unauthorized_v2()),
+    };
+
+    let reply = if on_token_path {
+        // GET is known to be a 405 there (2020); the same is taken for every other method.
+        match request.method {
+            "OPTIONS" => Reply::allow(Status::Ok, TOKEN_METHODS),
+            _ => Reply::allow(Status::NotAllowed, TOKEN_METHODS),
+        }
+    } else {
+        let tree = snapshot.trees.tree(request.role);
+        let lookup = || path.map_or(Found::Nothing, |path| tree.lookup(path));
+        match request.method {
+            "GET" | "HEAD" => match read(snapshot, tree, lookup(), facts, delivery, now) {
+                Ok(reply) => reply,
+                Err(need) => return Outcome::Needs(need),
+            },
+            // `OPTIONS *` asks about the server. Of a path that is not there nothing is known; 404 is the truth.
+            "OPTIONS" => match (request.target, lookup()) {
+                ("*", _) => Reply::allow(Status::Ok, METADATA_METHODS),
+                (_, Found::Nothing) => Reply::error(Status::NotFound),
+                _ => Reply::allow(Status::Ok, METADATA_METHODS),
+            },
+            // POST and DELETE are known to be 403, also a PUT to a token path with a version; PUT elsewhere,
+            // PATCH, TRACE and unknown methods are taken to be the same.
+            _ => Reply::error(Status::Forbidden),
+        }
+    };
+    let reply = if request.method == "HEAD" { reply.without_body() } else { reply };
+    let reply = match left {
+        Some(left) => reply.with_token_left(left),
+        None => reply,
+    };
+    Outcome::Reply(reply.delivered(delivery))
+}
+
+fn unauthorized_v2() -> Reply {
+    Reply::error(Status::Unauthorized).delivered(Delivery::V2)
+}
+
+/// `PUT /latest/api/token`. A token sent along is not looked at: a client that renews one whose time is over
+/// must not be refused.
+fn issue_token(snapshot: &Snapshot, request: &Request<'_>, now: Timestamp) -> Reply {
+    if request.forwarded_for {
+        return Reply::error(Status::Forbidden).delivered(Delivery::V2);
+    }
+    let ttl = match request.token_ttl {
+        HeaderField::One(value) => parse_ttl(value),
+        HeaderField::Absent | HeaderField::Several => None,
+    };
+    match ttl {
+        Some(ttl) => Reply::token(snapshot.token_key.issue(ttl, request.nonce, now), ttl),
+        None => Reply::error(Status::BadRequest).delivered(Delivery::V2),
+    }
+}
+
+/// The reply to a GET of what was found.
+fn read(
+    snapshot: &Snapshot,
+    tree: &Tree,
+    found: Found<'_>,
+    facts: &Facts<'_>,
+    delivery: Delivery,
+    now: Timestamp,
+) -> Result<Reply, Need> {
+    let plain = |body: Bytes, modified| Reply::data(ContentType::Plain, body, modified);
+    let delivered = last_delivery(tree.launched(), now);
+    Ok(match found {
+        Found::Nothing => Reply::error(Status::NotFound),
+        Found::Listing(listing) => plain(listing.clone(), snapshot.modified),
+        Found::Leaf(Leaf::Value(value)) => plain(value.clone(), snapshot.modified),
+        Found::Leaf(Leaf::UserData(data)) => {
+            Reply::data(ContentType::OctetStream, data.clone(), snapshot.modified)
+        }
+        Found::Leaf(Leaf::IamInfo(profile)) => {
+            plain(documents::iam_info(profile, delivered).into(), delivered)
+        }
+        Found::Leaf(Leaf::IdentityInfo(account)) => {
+            plain(documents::identity_info(account, delivered).into(), delivered)
+        }
+        Found::Leaf(Leaf::Credentials { role, extended }) => {
+            let document = known_credentials(facts, role)
+                .ok_or_else(|| Need::Credentials { role: role.clone(), delivery })?;
+            plain(document.body(*extended), document.last_updated())
+        }
+        Found::Leaf(Leaf::Signature { kind, document }) => {
+            let known = facts.signatures.filter(|signatures| signatures.document == document);
+            let signatures = known.ok_or_else(|| Need::Signatures {
+                document: document.clone(),
+                signing_time: tree.signed(),
+            })?;
+            let text = match kind {
+                SignatureKind::Signature => &signatures.signature,
+                SignatureKind::Pkcs7 => &signatures.pkcs7,
+                SignatureKind::Rsa2048 => &signatures.rsa2048,
+            };
+            plain(text.clone(), snapshot.modified)
+        }
+    })
+}
+
+fn known_credentials<'a>(facts: &Facts<'a>, wanted: &RoleKey) -> Option<&'a RoleDocument> {
+    facts.credentials.filter(|(role, _)| *role == wanted).map(|(_, answer)| answer)
+}
+
+/// The last full hour since the launch.
+fn last_delivery(launched: Timestamp, now: Timestamp) -> Timestamp {
+    let since = now.as_second().saturating_sub(launched.as_second()).max(0);
+    let whole = SignedDuration::from_secs(since - since % DELIVERY_SECONDS);
+    launched.checked_add(whole).unwrap_or(launched)
+}

@@ -1,0 +1,12 @@
+//! The service as a whole, through its public face: request in, reply out.
+
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod common;
+mod crawl;
+mod depth;
+mod identity;
+mod instance;
+mod overrides;
+mod roles;
+mod wire;

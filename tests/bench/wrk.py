@@ -1,0 +1,39 @@
+"""One run of wrk and what it says."""
+
+import re
+import subprocess
+from dataclasses import dataclass
+
+UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6}
+
+
+@dataclass
+class Result:
+    """Requests a second, and microseconds that half and 99 in 100 requests stayed below."""
+
+    rate: float
+    p50: float
+    p99: float
+    raw: str
+
+
+def micros(text: str) -> float:
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()
+    return float(number) * UNITS[unit]
+
+
+def run(url: str, connections: int, seconds: int, headers: list[str], script: str | None = None) -> Result:
+    """Fails when a single answer was no 2xx or a socket failed."""
+    argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    for header in headers:
+        argv += ["-H", header]
+    argv += ["-s", script] if script else []
+    raw = subprocess.run([*argv, url], check=True, capture_output=True, text=True).stdout
+    if "Non-2xx" in raw or "Socket errors" in raw:
+        raise RuntimeError(raw)
+    return Result(
+        rate=float(re.search(r"Requests/sec:\s+([\d.]+)", raw)[1]),
+        p50=micros(re.search(r"50%\s+(\S+)", raw)[1]),
+        p99=micros(re.search(r"99%\s+(\S+)", raw)[1]),
+        raw=" ".join(argv + [re.sub(r":\d+/", ":PORT/", url)]).replace(script or "\0", "put.lua") + "\n" + raw,
+    )
