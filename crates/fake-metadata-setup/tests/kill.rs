@@ -1,4 +1,5 @@
 //! kill -9 at every point of apply and of remove: the next run finishes or undoes it, nothing twice, nothing left.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod common;
 
