@@ -5,6 +5,7 @@
 
 mod build;
 mod dir;
+mod edit;
 mod overrides;
 mod recording;
 mod role;
@@ -61,6 +62,17 @@ pub enum SignatureKind {
     Pkcs7,
     /// `rsa2048`
     Rsa2048,
+}
+
+impl SignatureKind {
+    /// The leaf's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            SignatureKind::Signature => "signature",
+            SignatureKind::Pkcs7 => "pkcs7",
+            SignatureKind::Rsa2048 => "rsa2048",
+        }
+    }
 }
 
 /// What a path leads to.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::overrides::graft;
+use super::edit::graft;
 use super::{Overrides, Recording, RoleEntry, Tree, TreeError, build};
 use crate::instance::Instance;
 
