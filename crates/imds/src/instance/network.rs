@@ -79,7 +79,13 @@ struct Numbered {
 
 impl Numbered {
     fn key_of(&self, leaf: &str) -> String {
-        format!("{}{leaf}", self.key)
+        // The instance's own keys are singular where an interface takes a list.
+        match leaf {
+            "local-ipv4s" | "public-ipv4s" | "ipv6s" if self.key.is_empty() => {
+                leaf.trim_end_matches('s').into()
+            }
+            _ => format!("{}{leaf}", self.key),
+        }
     }
 
     fn is_primary(&self) -> bool {
