@@ -1,4 +1,5 @@
 //! The block in `/etc/network/interfaces`, by ifupdown's own parser and its own ifup.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod common;
 

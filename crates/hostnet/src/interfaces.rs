@@ -288,7 +288,9 @@ mod tests {
             inserted("iface lo inet loopback"),
             format!("iface lo inet loopback\n{}", block("\n").trim_end())
         );
-        for text in ["iface lo inet loopback", "iface lo inet loopback\r", "auto lo\r\niface lo inet loopback"] {
+        for text in
+            ["iface lo inet loopback", "iface lo inet loopback\r", "auto lo\r\niface lo inet loopback"]
+        {
             assert_eq!(removed(&inserted(text)), text);
         }
     }

@@ -3,7 +3,7 @@
 //! First what should be there ([`wanted`]), then the difference to what is there ([`steps`]). Undoing everything is
 //! the difference to nothing.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 
 use crate::config::{Bridge, Config, Ipv6, Network};
 use crate::error::Error;
@@ -57,6 +57,9 @@ pub(crate) fn landings(config: &Config, facts: &Facts) -> Vec<SocketAddr> {
     }
     if network.local {
         landings.extend(config.local_port().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))));
+        // With "auto" nobody asked for it by name: a daemon without IPv6 is no reason for a warning.
+        let v6 = config.local_port_v6().filter(|_| network.ipv6 == Ipv6::On);
+        landings.extend(v6.map(|port| SocketAddr::from((Ipv6Addr::LOCALHOST, port))));
     }
     let bridge_port = config.bridge_port(network.local.then_some(IPV4));
     match bridge_port {
@@ -313,7 +316,7 @@ mod tests {
     }
 
     fn config(text: &str) -> Config {
-        Config::parse(text, Path::new("c.toml")).unwrap()
+        Config::parse(text, Path::new("c.toml"), []).unwrap()
     }
 
     /// The facts after the steps: what a perfect host would show.

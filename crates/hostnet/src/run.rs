@@ -153,6 +153,7 @@ impl Run<'_> {
         let since = journal.len();
         let performed = record_start(&found, journal).and_then(|()| self.perform_all(&found.steps, journal));
         performed.map_err(|error| self.forget(error, since, journal))?;
+        self.kill.point();
         let left = self.survey(config, journal)?.steps;
         if !left.is_empty() {
             return Err(Error::Verify(left.iter().map(ToString::to_string).collect()));
@@ -170,7 +171,6 @@ impl Run<'_> {
                 self.kill.point();
                 step.perform(self.netlink, &self.kill)
             });
-            self.kill.point();
             if let Err(cause) = performed {
                 let undo = steps[..done].iter().rev().filter_map(Step::inverse);
                 let undo = undo.filter_map(|step| step.perform(self.netlink, &self.kill).err()).collect();

@@ -3,6 +3,7 @@
 //! The namespaces live as long as a `cat` that waits for its standard input to close: when the test ends, panics or
 //! is killed, the pipe closes, `cat` ends and the kernel takes the namespaces away. Needs root; nothing skips.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
