@@ -288,15 +288,15 @@ fn versions(spec: &InstanceSpec) -> Checked<Vec<String>> {
     let Some(given) = &spec.versions else {
         return Ok(VERSIONS.map(str::to_owned).to_vec());
     };
-    if given.is_empty() {
-        return refuse("versions", "must not be empty; leave it out for those of a 2026 instance");
+    if !given.iter().any(|name| name == Version::LATEST.name()) {
+        return refuse("versions", "must hold \"latest\"; leave it out for those of a 2026 instance");
     }
     let mut versions = given.clone();
     versions.sort();
     versions.dedup();
     match versions.iter().find(|name| Version::seen_under(name).is_none()) {
         Some(name) => {
-            refuse("versions", format!("{name:?} is not \"latest\", \"1.0\" or a date since 2007-01-19"))
+            refuse("versions", format!("{name:?} is neither \"latest\", \"1.0\" nor a date since 2007-01-19"))
         }
         None => Ok(versions),
     }
