@@ -13,6 +13,7 @@ use crate::callers::{Connection, Engines, Finder, Rules, Watch};
 use crate::config::{Config, ConfigError, KeyPath, Loaded, Sources};
 use crate::front::Hosts;
 use crate::logging::Log;
+use crate::role_documents::RoleDocuments;
 use crate::state_dir::{StateDir, random};
 use roles::Given;
 
@@ -98,6 +99,7 @@ pub(crate) struct State {
     launch: Timestamp,
     listening: Vec<SocketAddr>,
     store: credentials::Store,
+    documents: RoleDocuments,
     pub(crate) finder: Finder,
     mapping_watch: Watch,
     pub(crate) engines: Engines,
@@ -145,6 +147,7 @@ impl State {
             launch,
             listening,
             store,
+            documents: RoleDocuments::default(),
             finder: Finder::new(),
             mapping_watch: Watch::default(),
             engines: Engines::default(),
@@ -162,7 +165,7 @@ impl State {
         role: &imds::RoleKey,
         caller: &Connection,
         now: Timestamp,
-    ) -> imds::RoleAnswer {
+    ) -> imds::RoleDocument {
         let name = match role {
             imds::RoleKey::Role(name) => name,
             imds::RoleKey::Ec2Instance => credentials::IDENTITY_ROLE,
@@ -172,7 +175,7 @@ impl State {
             None => self.store.get(name).await,
         };
         self.store.note_asked(name, &caller.who(), now);
-        role_answer(&answer, now)
+        self.documents.of(name, &answer, now)
     }
 
     /// What is served at this moment.
@@ -257,27 +260,6 @@ impl State {
             "engines": self.engines.status(),
             "roles": self.store.status(),
         })
-    }
-}
-
-fn role_answer(answer: &credentials::Answer, now: Timestamp) -> imds::RoleAnswer {
-    match answer {
-        Ok(found) => {
-            let (last_updated, expiration) = found.shown_times(now);
-            imds::RoleAnswer::Success {
-                access_key_id: found.access_key_id.clone(),
-                secret_access_key: found.secret_access_key.expose().to_owned(),
-                token: found.token.as_ref().map(|token| token.expose().to_owned()),
-                last_updated,
-                expiration,
-                account_id: found.account_id.clone(),
-            }
-        }
-        Err(failure) => imds::RoleAnswer::Failure {
-            code: failure.code.clone(),
-            message: failure.message.clone(),
-            last_updated: failure.at,
-        },
     }
 }
 

@@ -203,26 +203,32 @@ async fn talk(listed: Listed, stream: TcpStream, caller: Connection, activity: A
         .serve_connection(io, service)
         .without_shutdown();
     match connection.await {
-        Ok(parts) => finish(parts.io.into_inner().into_inner(), front.limits.linger_time).await,
+        Ok(parts) => finish(parts.io.into_inner().into_inner(), &front.limits).await,
         Err(error) => log::debug!("{}: {error}", caller.peer.address),
     }
 }
 
 /// Ends a connection so that its last answer arrives: the kernel resets a connection that is closed with
 /// bytes unread, and the client then loses what was on its way. So those bytes are read and dropped, until
-/// the client closes or `patience` is over.
-async fn finish(mut stream: TcpStream, patience: Duration) {
+/// the client closes or a limit is reached.
+async fn finish(mut stream: TcpStream, limits: &Limits) {
     let mut dropped = [0; 4096];
     if !matches!(stream.try_read(&mut dropped), Ok(1..)) {
         return;
     }
     let drained = async {
         stream.shutdown().await?;
-        while stream.read(&mut dropped).await? > 0 {}
+        let mut left = limits.linger_bytes;
+        while left > 0 {
+            match stream.read(&mut dropped).await? {
+                0 => break,
+                n => left = left.saturating_sub(n),
+            }
+        }
         Ok::<_, std::io::Error>(())
     };
     // However that ends, the connection is closed.
-    let _ = tokio::time::timeout(patience, drained).await;
+    let _ = tokio::time::timeout(limits.linger_time, drained).await;
 }
 
 /// Random bytes for tokens: a random start of this process and a count, so that no two are alike
