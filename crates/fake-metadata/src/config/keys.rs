@@ -129,6 +129,7 @@ pub(super) fn known(path: &KeyPath) -> Option<Vec<&'static str>> {
         ["instance", "interfaces", "[]"] => of::<imds::InterfaceSpec>(),
         ["instance", "volumes", "[]"] => of::<imds::VolumeSpec>(),
         ["roles", _] => Some(RoleSettings::keys()),
+        ["callers", "container-role"] => Some(RoleSettings::keys()),
         ["callers"] => of::<crate::callers::CallersSettings>(),
         ["log"] => of::<crate::logging::LogSettings>(),
         _ => None,

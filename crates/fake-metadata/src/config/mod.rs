@@ -210,10 +210,14 @@ fn read(layer: &Layer) -> Result<Config, ConfigError> {
         }
         None => BTreeMap::new(),
     };
-    let config: Config = read_as_written(layer, &root, |mut table| {
+    let mut config: Config = read_as_written(layer, &root, |mut table| {
         table.remove("roles");
         serde_path_to_error::deserialize(Value::Table(table))
     })?;
+    let template = root.key("callers").key("container-role");
+    if layer.table(&template).is_some() {
+        config.callers.template = Some(read_as_written(layer, &template, RoleSettings::read)?);
+    }
     Ok(Config { roles, ..config })
 }
 
