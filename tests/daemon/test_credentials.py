@@ -156,8 +156,8 @@ def test_a_half_written_file_keeps_the_last_good_one_and_is_told(watched):
 def test_an_invalid_file_keeps_the_last_good_one_and_is_told(watched, content):
     watched.serves(1)
     watched.rename_in(content)
-    watched.daemon.wait_for_log(str(watched.file))
     assert watched.served()["AccessKeyId"] == "ASIAFROMTHEFILE00001"
+    watched.daemon.wait_for_log(str(watched.file))
     watched.rename_in(json.dumps(given(3)))
     watched.serves(3)
 
@@ -165,8 +165,8 @@ def test_an_invalid_file_keeps_the_last_good_one_and_is_told(watched, content):
 def test_a_removed_file_keeps_the_last_good_one(watched):
     watched.serves(1)
     watched.file.unlink()
-    watched.daemon.wait_for_log(str(watched.file))
     assert watched.served()["AccessKeyId"] == "ASIAFROMTHEFILE00001"
+    watched.daemon.wait_for_log(str(watched.file))
     watched.file.write_text(json.dumps(given(2)))
     watched.serves(2)
 

@@ -1,5 +1,6 @@
 """SIGHUP: the configuration is read again, taken whole or refused whole, and the log is reopened."""
 
+import os
 import signal
 
 from support.wait import until
@@ -14,7 +15,10 @@ def configuration(kind: str, more: str = "") -> str:
 
 
 def reload(daemon, text: str):
-    daemon.config.write_text(text)
+    # By rename, as a careful editor does: a reload may come in the middle of any other way of writing.
+    fresh = daemon.config.with_suffix(".new")
+    fresh.write_text(text)
+    os.replace(fresh, daemon.config)
     daemon.signal(signal.SIGHUP)
 
 

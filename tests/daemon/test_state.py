@@ -2,7 +2,10 @@
 
 import os
 import pwd
+import shutil
 import stat
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -76,8 +79,8 @@ def test_a_damaged_key_is_not_overwritten(serve):
     assert str(key) in daemon.wait_for_log("WARN")
 
 
-def test_the_environment_names_the_folders(serve, tmp_path):
-    state, control = tmp_path / "S", tmp_path / "C" / "control.sock"
+def test_the_environment_names_the_folders(serve, tmp_path, short_folder):
+    state, control = tmp_path / "S", short_folder / "C" / "control.sock"
     daemon = serve(own_folders=False, env={"FAKE_METADATA_STATE_DIR": str(state), "FAKE_METADATA_CONTROL": str(control)})
     daemon.imds.token()
     assert (state / "token.key").exists()
@@ -86,9 +89,18 @@ def test_the_environment_names_the_folders(serve, tmp_path):
 
 def test_flags_come_before_the_environment(serve, tmp_path):
     daemon = serve(env={"FAKE_METADATA_STATE_DIR": str(tmp_path / "S"), "FAKE_METADATA_CONTROL": str(tmp_path / "C")})
+    daemon.imds.token()
     assert (daemon.state / "token.key").exists()
     assert daemon.control.is_socket()
     assert not (tmp_path / "S").exists() and not (tmp_path / "C").exists()
+
+
+@pytest.fixture
+def short_folder():
+    """For the path of a socket, which has at most 107 bytes."""
+    folder = Path(tempfile.mkdtemp(prefix="fm-"))
+    yield folder
+    shutil.rmtree(folder)
 
 
 class Nobody:
@@ -97,15 +109,17 @@ class Nobody:
     user = pwd.getpwnam("nobody")
     prefix = ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--")
 
-    def __init__(self, folder):
-        self.home = folder
-        folder.mkdir()
-        os.chown(folder, self.user.pw_uid, self.user.pw_gid)
+    def __init__(self):
+        # A short path, because a socket's has at most 107 bytes, and one that this user can enter.
+        self.home = Path(tempfile.mkdtemp(prefix="fm-"))
+        os.chown(self.home, self.user.pw_uid, self.user.pw_gid)
 
 
 @pytest.fixture
-def nobody(shared_folder, request):
-    return Nobody(shared_folder / request.node.name[:60])
+def nobody():
+    nobody = Nobody()
+    yield nobody
+    shutil.rmtree(nobody.home)
 
 
 @pytest.fixture
@@ -137,10 +151,11 @@ def test_without_root_the_control_socket_goes_to_the_xdg_runtime_folder(serve_as
     assert (runtime / "fake-metadata" / "control.sock").is_socket()
 
 
-def test_without_root_commands_find_the_same_identity(serve_as_nobody, nobody, binary, tmp_path):
+def test_without_root_commands_find_the_same_identity(serve_as_nobody, nobody, binary):
     daemon = serve_as_nobody()
     daemon.imds.text(IDENTITY + "rsa2048")
-    certificate = run(nobody.prefix[0], *nobody.prefix[1:], str(binary), "identity", "certificate", env={"HOME": str(nobody.home)})
+    as_nobody = (*nobody.prefix, str(binary), "identity", "certificate")
+    certificate = run(*as_nobody, env={"HOME": str(nobody.home)})
     direct = run(binary, "identity", "certificate", "--state-dir", str(nobody.home / ".local/state/fake-metadata"))
     assert certificate.stdout == direct.stdout != ""
 

@@ -114,7 +114,7 @@ def test_a_client_that_never_reads_is_closed(serve, tmp_path):
 
 def test_a_slow_reader_that_keeps_reading_gets_its_whole_answer(serve, tmp_path):
     daemon = big_daemon(serve, tmp_path)
-    requests = 300
+    requests = 64
     with endured(daemon), Connection(daemon.address) as connection:
         connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.send(request_bytes("GET", "/latest/user-data", KEEP) * requests)
@@ -171,7 +171,7 @@ def test_after_all_of_it_together_the_daemon_serves(daemon):
             if kind == 1:
                 connection.send(b"GET / HTTP/1.1\r\nHost: ")
             elif kind == 2:
-                quietly_send(connection, request_bytes("GET", "/latest/meta-data/", KEEP) * 500)
+                quietly_send(connection, request_bytes("GET", "/latest/meta-data/", KEEP) * 50)
             elif kind == 3:
                 connection.send(request_bytes("GET", LEAF, KEEP))
                 connection.reset()

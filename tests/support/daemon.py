@@ -2,8 +2,10 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -44,7 +46,9 @@ class Daemon:
         self.binary = binary
         self.config = folder / "config.toml" if config is not None else None
         self.state = state or folder / "state"
-        self.control = control or folder / "control.sock"
+        # The path of a socket has at most 107 bytes, which pytest's folders alone can have.
+        self.short_folder = Path(tempfile.mkdtemp(prefix="fm-"))
+        self.control = control or self.short_folder / "control.sock"
         self.stdout_path = folder / "stdout"
         self.log_path = folder / "stderr"
         self.env = {**clean_environment(folder), **(env or {})}
@@ -160,6 +164,7 @@ class Daemon:
             if self.process.poll() is None:
                 self.process.kill()
             self.process.wait()
+        shutil.rmtree(self.short_folder, ignore_errors=True)
 
 
 def run(binary: Path, *args: str, env: dict[str, str] | None = None, cwd=None, **more) -> subprocess.CompletedProcess:

@@ -105,8 +105,14 @@ mod tests {
     fn keys_that_do_not_expire_are_shown_with_times_that_move_on() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let keys = long_lived();
-        assert_eq!(keys.shown_times(at("2026-11-21T10:59:59Z")), (at("2026-11-21T10:00:00Z"), at("2026-11-21T16:00:00Z")));
-        assert_eq!(keys.shown_times(at("2026-11-23T11:00:01Z")), (at("2026-11-23T11:00:00Z"), at("2026-11-23T17:00:00Z")));
+        assert_eq!(
+            keys.shown_times(at("2026-11-21T10:59:59Z")),
+            (at("2026-11-21T10:00:00Z"), at("2026-11-21T16:00:00Z"))
+        );
+        assert_eq!(
+            keys.shown_times(at("2026-11-23T11:00:01Z")),
+            (at("2026-11-23T11:00:00Z"), at("2026-11-23T17:00:00Z"))
+        );
         assert_eq!(keys.shown_times(at("2020-01-01T00:00:00Z")).0, at("2026-11-21T10:00:00Z"));
         assert!(!keys.expired(Timestamp::MAX));
     }

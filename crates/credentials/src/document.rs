@@ -49,11 +49,17 @@ pub fn parse(bytes: &[u8], now: Timestamp) -> Result<Credentials, DocumentError>
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let value: Value = serde_json::from_slice(bytes).map_err(|e| {
-        if e.is_eof() { DocumentError::Incomplete } else { DocumentError::NotJson { line: e.line(), column: e.column() } }
+        if e.is_eof() {
+            DocumentError::Incomplete
+        } else {
+            DocumentError::NotJson { line: e.line(), column: e.column() }
+        }
     })?;
     let outer = value.as_object().ok_or(DocumentError::NotAnObject)?;
     match outer.get("Credentials") {
-        Some(inner) => read(inner.as_object().ok_or(DocumentError::Bad("Credentials", "is not an object"))?, now),
+        Some(inner) => {
+            read(inner.as_object().ok_or(DocumentError::Bad("Credentials", "is not an object"))?, now)
+        }
         None => read(outer, now),
     }
 }
@@ -81,7 +87,8 @@ fn read(fields: &Map<String, Value>, now: Timestamp) -> Result<Credentials, Docu
     }
     Ok(Credentials {
         access_key_id: access_key_id.into(),
-        secret_access_key: secret(fields, "SecretAccessKey")?.ok_or(DocumentError::Missing("SecretAccessKey"))?,
+        secret_access_key: secret(fields, "SecretAccessKey")?
+            .ok_or(DocumentError::Missing("SecretAccessKey"))?,
         token,
         expiration,
         last_updated: time(fields, "LastUpdated")?.unwrap_or(whole_seconds(now)),
@@ -117,7 +124,11 @@ fn secret(fields: &Map<String, Value>, name: &'static str) -> Result<Option<Secr
 
 fn time(fields: &Map<String, Value>, name: &'static str) -> Result<Option<Timestamp>, DocumentError> {
     text(fields, name)?
-        .map(|text| text.parse().map(whole_seconds).map_err(|_| DocumentError::Bad(name, "is not a time in RFC 3339 form")))
+        .map(|text| {
+            text.parse()
+                .map(whole_seconds)
+                .map_err(|_| DocumentError::Bad(name, "is not a time in RFC 3339 form"))
+        })
         .transpose()
 }
 
@@ -143,9 +154,15 @@ mod tests {
             last_updated: "2026-11-21T10:00:00Z".parse().unwrap(),
             account_id: None,
         };
-        let imds = format!(r#"{{"Code":"Success","LastUpdated":"2026-11-21T10:00:00Z","Type":"AWS-HMAC",{KEY},"Token":"token-value","Expiration":"2026-11-21T16:00:00Z"}}"#);
-        let process = format!(r#"{{"Version":1,{KEY},"SessionToken":"token-value","Expiration":"2026-11-21T17:00:00.25+01:00"}}"#);
-        let sts = format!(r#"{{"Credentials":{{{KEY},"SessionToken":"token-value","Expiration":"2026-11-21T16:00:00+00:00"}},"AssumedRoleUser":{{}}}}"#);
+        let imds = format!(
+            r#"{{"Code":"Success","LastUpdated":"2026-11-21T10:00:00Z","Type":"AWS-HMAC",{KEY},"Token":"token-value","Expiration":"2026-11-21T16:00:00Z"}}"#
+        );
+        let process = format!(
+            r#"{{"Version":1,{KEY},"SessionToken":"token-value","Expiration":"2026-11-21T17:00:00.25+01:00"}}"#
+        );
+        let sts = format!(
+            r#"{{"Credentials":{{{KEY},"SessionToken":"token-value","Expiration":"2026-11-21T16:00:00+00:00"}},"AssumedRoleUser":{{}}}}"#
+        );
         let with_mark = format!("\u{feff}{imds}\n");
         for document in [imds, process, sts, with_mark] {
             assert_eq!(parsed(&document).unwrap(), expected, "{document}");
@@ -156,7 +173,10 @@ mod tests {
     fn only_a_process_may_leave_out_the_expiration() {
         assert_eq!(parsed(&format!(r#"{{"Version":1,{KEY}}}"#)).unwrap().expiration, None);
         assert_eq!(parsed(&format!("{{{KEY}}}")), Err(DocumentError::Missing("Expiration")));
-        assert_eq!(parsed(&format!(r#"{{"Credentials":{{{KEY}}}}}"#)), Err(DocumentError::Missing("Expiration")));
+        assert_eq!(
+            parsed(&format!(r#"{{"Credentials":{{{KEY}}}}}"#)),
+            Err(DocumentError::Missing("Expiration"))
+        );
     }
 
     #[test]
@@ -170,11 +190,20 @@ mod tests {
             (parsed(r#"{"Credentials":"hidden"}"#).unwrap_err(), "Credentials is not an object"),
             (parsed(r#"{"Code":"hidden"}"#).unwrap_err(), "it tells of a failure: Code is not Success"),
             (parsed(r#"{"Version":2}"#).unwrap_err(), "Version is not 1"),
-            (process(r#""AccessKeyId":"hidden hidden hidden""#), "AccessKeyId is not 16 to 128 letters, digits and underscores"),
+            (
+                process(r#""AccessKeyId":"hidden hidden hidden""#),
+                "AccessKeyId is not 16 to 128 letters, digits and underscores",
+            ),
             (process(r#""AccessKeyId":"ASIAEXAMPLEEXAMPLE12""#), "SecretAccessKey is missing"),
             (process(r#""AccessKeyId":["hidden"]"#), "AccessKeyId is not a string"),
-            (process(&format!(r#"{KEY},"SessionToken":"hidden\r\nhidden""#)), "SessionToken holds characters that no key has"),
-            (process(&format!(r#"{KEY},"Expiration":"hidden""#)), "Expiration is not a time in RFC 3339 form"),
+            (
+                process(&format!(r#"{KEY},"SessionToken":"hidden\r\nhidden""#)),
+                "SessionToken holds characters that no key has",
+            ),
+            (
+                process(&format!(r#"{KEY},"Expiration":"hidden""#)),
+                "Expiration is not a time in RFC 3339 form",
+            ),
             (parse(&[b' '; LONGEST + 1], Timestamp::UNIX_EPOCH).unwrap_err(), "longer than 65536 bytes"),
         ] {
             assert_eq!(error.to_string(), said);

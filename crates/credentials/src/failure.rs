@@ -4,9 +4,7 @@ use jiff::Timestamp;
 
 use crate::credentials::whole_seconds;
 
-/// The code EC2 answers with when the role's trust policy does not let it in (reference 5.1).
-pub(crate) const UNAUTHORIZED: &str = "AssumeRoleUnauthorizedAccess";
-/// The code for everything else. What EC2 says here is unconfirmed; clients only ask whether the code
+/// The code where EC2 has none that we know. What EC2 says here is unconfirmed; clients only ask whether the code
 /// is `Success`, and quote the message.
 pub(crate) const FAILED: &str = "Failed";
 
@@ -35,22 +33,6 @@ impl Failure {
             code: FAILED.into(),
             message: format!("fake-metadata has no credentials for this role: {detail}."),
             detail,
-            at: whole_seconds(at),
-            needs_person: false,
-            evidence: 0,
-        }
-    }
-
-    /// The caller of `AssumeRole` is not allowed to assume `role`. The message is EC2's own
-    /// (reference 5.1), with its two spaces.
-    pub(crate) fn unauthorized(role: &str, detail: impl Into<String>, at: Timestamp) -> Self {
-        Failure {
-            code: UNAUTHORIZED.into(),
-            message: format!(
-                "EC2 cannot assume the role {role}.  Please see documentation at \
-                 http://docs.amazonwebservices.com/IAM/latest/UserGuide/RolesTroubleshooting.html."
-            ),
-            detail: detail.into(),
             at: whole_seconds(at),
             needs_person: false,
             evidence: 0,

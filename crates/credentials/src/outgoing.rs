@@ -92,7 +92,10 @@ mod tests {
         let outgoing = Outgoing::own_thread();
         assert!(!outgoing.started());
         let (sender, receiver) = std::sync::mpsc::channel();
-        outgoing.handle().unwrap().spawn(async move { sender.send(std::thread::current().name().map(str::to_owned)) });
+        outgoing
+            .handle()
+            .unwrap()
+            .spawn(async move { sender.send(std::thread::current().name().map(str::to_owned)) });
         assert_eq!(receiver.recv().unwrap().as_deref(), Some("outgoing"));
         assert!(outgoing.started());
     }

@@ -27,7 +27,11 @@ pub(crate) enum Source {
 impl Source {
     /// The source that `spec` describes, or the key that is wrong.
     pub(crate) fn resolve(role: &str, spec: &RoleSpec, _settings: &Settings) -> Result<Source, SpecError> {
-        let wrong = |key: &str, message: &str| SpecError { role: role.into(), key: key.into(), message: message.into() };
+        let wrong = |key: &str, message: &str| SpecError {
+            role: role.into(),
+            key: key.into(),
+            message: message.into(),
+        };
         if spec.file.is_some() && spec.source != SourceKind::File {
             return Err(wrong("file", "goes with source = \"file\" only"));
         }
@@ -84,7 +88,9 @@ impl Source {
     /// Asks it once.
     pub(crate) async fn fetch(&self, clock: &dyn Clock) -> Result<Credentials, Failure> {
         match self {
-            Source::Generated | Source::Fed => Err(Failure::new("this source is not asked", clock.moment().wall)),
+            Source::Generated | Source::Fed => {
+                Err(Failure::new("this source is not asked", clock.moment().wall))
+            }
             Source::File { path } => file::fetch(path, clock.moment().wall).await,
             #[cfg(test)]
             Source::Scripted(script) => script.fetch(clock).await,

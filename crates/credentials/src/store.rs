@@ -25,9 +25,9 @@ use crate::failure::Failure;
 use crate::outgoing::Outgoing;
 use crate::source::Source;
 use crate::source::generated::Seed;
-use crate::spec::{Settings, SpecError, Specs};
 #[cfg(test)]
 use crate::spec::RoleSpec;
+use crate::spec::{Settings, SpecError, Specs};
 use role::Role;
 pub use status::RoleStatus;
 
@@ -145,7 +145,8 @@ impl Store {
             let role = match old.get(&name) {
                 Some(kept) if kept.source == source => kept.clone(),
                 other => {
-                    if other.is_some() { &mut changes.changed } else { &mut changes.added }.push(name.clone());
+                    if other.is_some() { &mut changes.changed } else { &mut changes.added }
+                        .push(name.clone());
                     let role = Arc::new(Role::new(name.clone(), source));
                     if let Some(runtime) = runtime.as_ref().filter(|_| role.source.outgoing()) {
                         runtime.spawn(keeper::keep(role.clone(), self.tools.clone()));
@@ -213,7 +214,10 @@ impl Store {
         let now = self.tools.clock.moment();
         let refused = |problem: &str| FeedError::Refused { role: role.into(), problem: problem.into() };
         let token_ok = credentials.token.as_ref().is_none_or(|token| is_secret(token.expose()));
-        if !is_key_id(&credentials.access_key_id) || !is_secret(credentials.secret_access_key.expose()) || !token_ok {
+        if !is_key_id(&credentials.access_key_id)
+            || !is_secret(credentials.secret_access_key.expose())
+            || !token_ok
+        {
             return Err(refused("the keys hold characters that no key has"));
         }
         match credentials.expiration {

@@ -1,9 +1,11 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hostnet::{Options, Paths};
+use hostnet::{Config, ConfigError, Options, Paths};
 
 /// Lead 169.254.169.254 on this host to fake-metadata, and undo it
 #[derive(Debug, Parser)]
@@ -21,7 +23,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 pub(crate) struct Common {
     /// Configuration file; `listen` and `[network]` are read [default: /etc/fake-metadata/config.toml]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "FAKE_METADATA_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long, global = true)]
@@ -51,10 +53,15 @@ pub(crate) enum Command {
         /// Go on where the address belongs to someone else: a real EC2 instance, a cloud's route, another mock
         #[arg(long)]
         force: bool,
-        /// For units, init scripts and maintainer scripts: where the host cannot be changed now (no NET_ADMIN, no
-        /// iptables) warn in one line, change nothing and exit 0
+        /// For units, init scripts and maintainer scripts: where the host cannot or must not be changed now (no
+        /// NET_ADMIN, no iptables, the address is someone else's) warn in a line, change nothing and exit 0
         #[arg(long)]
         boot: bool,
+        /// Stay, and apply again every few seconds: follows a target whose address changes, and puts back what
+        /// another program took away. Ends on SIGTERM or SIGINT, leaving everything in place
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "5",
+              value_parser = clap::value_parser!(u32).range(1..=3600), conflicts_with = "dry_run")]
+        watch: Option<u32>,
     },
     /// Take away whatever apply has put in place
     Remove {
@@ -84,10 +91,26 @@ pub(crate) enum Generated {
 }
 
 impl Arguments {
+    /// The configuration, as file and environment have it now.
+    pub(crate) fn config(&self) -> Result<Config, ConfigError> {
+        // What is not UTF-8 is none of ours.
+        let text =
+            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        Config::load(self.common.config.as_deref(), std::env::vars_os().filter_map(text))
+    }
+
     pub(crate) fn options(&self) -> Options {
         let force = matches!(self.command, Command::Apply { force: true, .. });
         let paths = Paths { state: self.common.state_dir.clone(), ..Paths::default() };
         Options { paths, force, kill_at: self.common.kill_at }
+    }
+
+    /// Seconds between two looks, with `--watch`.
+    pub(crate) fn watch(&self) -> Option<Duration> {
+        match self.command {
+            Command::Apply { watch: Some(seconds), .. } => Some(Duration::from_secs(seconds.into())),
+            _ => None,
+        }
     }
 
     pub(crate) fn is_boot(&self) -> bool {

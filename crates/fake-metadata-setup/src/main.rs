@@ -3,12 +3,13 @@
 mod arguments;
 mod generate;
 mod report;
+mod watch;
 
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
-use hostnet::{Config, Error, Options};
+use hostnet::{Error, Options};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
     match run(&arguments, &options) {
         Ok(code) => code,
         Err(error) if arguments.is_boot() && error.is_for_later() => {
-            report::warning(&error.to_string());
+            hostnet::chain(&error).lines().for_each(report::warning);
             ExitCode::SUCCESS
         }
         Err(error) => report::error(&error),
@@ -27,12 +28,13 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, options: &Options) -> Result<ExitCode, Error> {
-    let config = || Config::load(arguments.common.config.as_deref());
+    let config = || arguments.config();
     let json = arguments.common.json;
     Ok(match &arguments.command {
         Command::Apply { dry_run: true, .. } | Command::Plan => {
             report::plan(&hostnet::plan(&config()?, options)?, json)
         }
+        Command::Apply { watch: Some(_), .. } => watch::run(arguments, options)?,
         Command::Apply { .. } => report::apply(&hostnet::apply(&config()?, options)?, json),
         Command::Remove { dry_run: true } => report::plan(&hostnet::plan_remove(options)?, json),
         Command::Remove { dry_run: false } => report::remove(&hostnet::remove(options)?, json),

@@ -1,9 +1,8 @@
 //! What a run says, for a person or as JSON, and its exit code.
 
-use std::error::Error as _;
 use std::process::ExitCode;
 
-use hostnet::{Error, Report, State, Status};
+use hostnet::{Error, Report, State, Status, chain};
 use serde_json::json;
 
 const BAD_CONFIGURATION: u8 = 78;
@@ -23,7 +22,7 @@ fn done(report: &Report, json: bool, nothing: &str) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     for step in &report.steps {
-        println!("{step}");
+        println!("{}", step.text);
     }
     if report.steps.is_empty() {
         println!("{nothing}");
@@ -41,7 +40,7 @@ pub(crate) fn plan(report: &Report, json: bool) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     for step in &report.steps {
-        println!("would {step}");
+        println!("would {}", step.text);
     }
     if report.steps.is_empty() {
         println!("nothing to do");
@@ -68,7 +67,10 @@ pub(crate) fn status(status: &Status, json: bool) -> ExitCode {
         println!("present: {line}");
     }
     for line in &status.pending {
-        println!("missing: {line}");
+        println!("to do: {}", line.text);
+    }
+    for line in &status.leads {
+        println!("{line}");
     }
     code
 }
@@ -89,16 +91,7 @@ pub(crate) fn warning(line: &str) {
 
 /// Prints the chain once.
 pub(crate) fn error(error: &Error) -> ExitCode {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    for line in text.lines() {
+    for line in chain(error).lines() {
         eprintln!("fake-metadata-setup: {line}");
     }
     match error {

@@ -3,19 +3,23 @@
 //! - `cli` is what may be typed, `commands` what is done;
 //! - `config` reads configuration, `state` turns it into what is served and swaps it on reload;
 //! - `front` serves the metadata address, `imds` decides what it says;
+//! - `callers` finds out who asks, and so which role is given;
 //! - `control` is the API on the Unix socket that commands use;
 //! - `identity` signs documents, `state_dir` keeps keys, `places` says where things are;
 //! - `logging`, `signals`, `supervisor` and `vital` are the process's own housekeeping.
 
+mod callers;
 mod cli;
 mod client;
 mod commands;
 mod config;
 mod control;
+mod events;
 mod front;
 mod identity;
 mod logging;
 mod places;
+mod role_documents;
 mod signals;
 mod state;
 mod state_dir;

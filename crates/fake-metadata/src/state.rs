@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
+use crate::callers::{self, Connection, Finder, Rules};
 use crate::config::{Config, ConfigError, KeyPath, Loaded, Sources};
-use crate::front::{Hosts, Peer};
+use crate::front::Hosts;
 use crate::logging::Log;
+use crate::role_documents::RoleDocuments;
 use crate::state_dir::{StateDir, random};
 
 const TOKEN_KEY: &str = "token.key";
@@ -18,8 +20,8 @@ const CREDENTIAL_SEED: &str = "credentials.seed";
 /// Everything a request is answered from, at one moment.
 pub(crate) struct Live {
     pub(crate) snapshot: imds::Snapshot,
-    /// The role of callers that nothing else matches.
-    pub(crate) default_role: Option<Arc<str>>,
+    /// Who gets which role.
+    pub(crate) rules: Rules,
     pub(crate) hosts: Hosts,
     pub(crate) hop_limit: Option<u8>,
 }
@@ -72,6 +74,7 @@ fn refuse_role(loaded: &Loaded, error: credentials::SpecError) -> ConfigError {
 #[derive(Clone)]
 struct World {
     loaded: Arc<Loaded>,
+    callers: Arc<callers::Resolved>,
 }
 
 /// The running service's state.
@@ -83,6 +86,10 @@ pub(crate) struct State {
     launch: Timestamp,
     listening: Vec<SocketAddr>,
     store: credentials::Store,
+    documents: RoleDocuments,
+    pub(crate) finder: Finder,
+    mapping_watch: callers::Watch,
+    outgoing: credentials::Outgoing,
     /// Held while the next snapshot is built.
     world: Mutex<World>,
     live: ArcSwap<Live>,
@@ -106,36 +113,44 @@ impl State {
             log::warn!("{error}; generated credentials will be others after this run");
             random()
         })?;
+        let outgoing = credentials::Outgoing::own_thread();
         let environment = credentials::Environment {
             clock: Arc::new(credentials::SystemClock),
-            outgoing: credentials::Outgoing::own_thread(),
+            outgoing: outgoing.clone(),
             seed: credentials::Seed::new(seed, launch),
         };
         let listening = loaded.config.listen();
-        let world = World { loaded: Arc::new(loaded) };
+        let callers = Arc::new(callers::Resolved::load(&loaded)?);
+        let world = World { loaded: Arc::new(loaded), callers };
         let live = ArcSwap::from_pointee(live(&world, token_key, launch)?);
         let config = &world.loaded.config;
         let store = credentials::Store::new(&config.role_specs(), &settings(config), environment)
             .map_err(|e| refuse_role(&world.loaded, e))?;
-        Ok(Arc::new(State {
+        let state = Arc::new(State {
             sources,
             log,
             token_key,
             launch,
             listening,
             store,
+            documents: RoleDocuments::default(),
+            finder: Finder::new(),
+            mapping_watch: callers::Watch::default(),
+            outgoing,
             world: Mutex::new(world),
             live,
-        }))
+        });
+        state.follow_callers();
+        Ok(state)
     }
 
     /// The credentials of a role: from memory where they are there, from its source otherwise.
     pub(crate) async fn credentials(
         &self,
         role: &imds::RoleKey,
-        caller: &Peer,
+        caller: &Connection,
         now: Timestamp,
-    ) -> imds::RoleAnswer {
+    ) -> imds::RoleDocument {
         let name = match role {
             imds::RoleKey::Role(name) => name,
             imds::RoleKey::Ec2Instance => credentials::IDENTITY_ROLE,
@@ -144,8 +159,8 @@ impl State {
             Some(answer) => answer,
             None => self.store.get(name).await,
         };
-        self.store.note_asked(name, &caller.address.to_string(), now);
-        role_answer(&answer, now)
+        self.store.note_asked(name, &caller.who(), now);
+        self.documents.of(name, &answer, now)
     }
 
     /// What is served at this moment.
@@ -174,13 +189,16 @@ impl State {
 
     /// Reads the configuration again and reopens the log. A configuration that is wrong is refused
     /// whole, what is in force stays, and the log says so.
-    pub(crate) fn reload(&self) -> Result<(), ConfigError> {
+    pub(crate) fn reload(self: &Arc<Self>) -> Result<(), ConfigError> {
         let reloaded = self.sources.load().and_then(|loaded| {
+            let callers = Arc::new(callers::Resolved::load(&loaded)?);
             let loaded = Arc::new(loaded);
             self.change(|world| {
                 world.loaded = loaded.clone();
+                world.callers = callers;
                 Ok::<_, ConfigError>(())
             })?;
+            self.follow_callers();
             Ok(loaded)
         });
         // The log is reopened either way: logrotate asks for nothing else.
@@ -204,11 +222,39 @@ impl State {
         }
     }
 
+    /// Follows what the callers' rules in force depend on outside of the configuration.
+    fn follow_callers(self: &Arc<Self>) {
+        let loaded = self.world().loaded;
+        let file = loaded.config.callers.mapping_file(&loaded.folder);
+        self.mapping_watch.follow(file, Arc::downgrade(self));
+    }
+
+    /// Reads the mapping file again. What is wrong with it is kept for `status` and logged.
+    pub(crate) fn reread_mapping(&self) {
+        let read = |world: &World| world.callers.reread(&world.loaded);
+        // Other files of the folder change too: only another content makes another snapshot.
+        let reread = read(&self.world()).and_then(|changed| match changed {
+            None => Ok(()),
+            Some(_) => self.change(|world| {
+                if let Some(changed) = read(world)? {
+                    world.callers = Arc::new(changed);
+                    log::info!("mapping file read again");
+                }
+                Ok(())
+            }),
+        });
+        self.mapping_watch.note(reread.err().map(|e| e.to_string()));
+    }
+
+    fn world(&self) -> World {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// What `fake-metadata status` shows.
     pub(crate) fn status(&self) -> serde_json::Value {
         let live = self.live();
         let instance = live.snapshot.trees.instance();
-        let world = self.world.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let world = self.world();
         serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
@@ -218,30 +264,11 @@ impl State {
             "tokens": world.loaded.config.tokens,
             "endpoint": world.loaded.config.endpoint,
             "hop-limit": live.hop_limit,
-            "default-role": live.default_role.as_deref(),
+            "default-role": live.rules.default_role(),
+            "mapping-file-error": self.mapping_watch.error(),
+            "users-error": self.finder.users_error().filter(|_| live.rules.ask_users()),
             "roles": self.store.status(),
         })
-    }
-}
-
-fn role_answer(answer: &credentials::Answer, now: Timestamp) -> imds::RoleAnswer {
-    match answer {
-        Ok(found) => {
-            let (last_updated, expiration) = found.shown_times(now);
-            imds::RoleAnswer::Success {
-                access_key_id: found.access_key_id.clone(),
-                secret_access_key: found.secret_access_key.expose().to_owned(),
-                token: found.token.as_ref().map(|token| token.expose().to_owned()),
-                last_updated,
-                expiration,
-                account_id: found.account_id.clone(),
-            }
-        }
-        Err(failure) => imds::RoleAnswer::Failure {
-            code: failure.code.clone(),
-            message: failure.message.clone(),
-            last_updated: failure.at,
-        },
     }
 }
 
@@ -256,7 +283,7 @@ fn live(world: &World, token_key: [u8; 32], launch: Timestamp) -> Result<Live, C
             trees: played.trees,
             modified: Timestamp::now(),
         },
-        default_role: config.default_role().map(Arc::from),
+        rules: Rules::new(&world.callers, config.default_role()),
         hosts: Hosts::new(&config.hosts),
         hop_limit: config.hop_limit.map(|limit| limit.get()),
     })

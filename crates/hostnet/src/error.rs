@@ -89,27 +89,49 @@ pub enum Error {
     #[error("verify the host network: still to do after apply: {}", .0.join("; "))]
     Verify(Vec<String>),
     /// A step failed, and what the run had done was undone; or not.
-    #[error("{cause}{}", undo.iter().map(|error| format!("\nundo: {error}")).collect::<String>())]
+    #[error("{}{}", chain(cause), undo.iter().map(|error| format!("\nundo: {}", chain(error))).collect::<String>())]
     Undone {
         /// Why the run stopped.
         cause: Box<Error>,
         /// What could not be undone.
         undo: Vec<Error>,
+        /// The step that failed concerns IPv6 only.
+        about_ipv6: bool,
     },
     /// Several things failed, each reported.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", .0.iter().map(|error| chain(error)).collect::<Vec<_>>().join("\n"))]
     Several(Vec<Error>),
 }
 
+/// An error and its causes in one line, each said once.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
 impl Error {
-    /// Whether this system cannot be changed *now*, through no fault of its own: an image build, a container
-    /// without NET_ADMIN, no iptables yet. `apply --boot` makes a warning of it.
+    /// Whether this system cannot or must not be changed *now*, and was not: an image build, a container without
+    /// NET_ADMIN, no iptables yet, an address that is someone else's. `apply --boot` makes a warning of it.
     #[must_use]
     pub fn is_for_later(&self) -> bool {
         match self {
-            Self::NotPermitted { .. } | Self::NoIptables => true,
-            Self::Undone { cause, undo } => undo.is_empty() && cause.is_for_later(),
+            Self::NotPermitted { .. } | Self::NoIptables | Self::Refused(_) => true,
+            Self::Undone { cause, undo, .. } => undo.is_empty() && cause.is_for_later(),
             _ => false,
         }
+    }
+
+    /// Whether only IPv6 failed and all was undone.
+    pub(crate) fn is_about_ipv6(&self) -> bool {
+        matches!(self, Self::Undone { about_ipv6: true, undo, .. } if undo.is_empty())
     }
 }

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::interfaces::{self, Block, EditError};
+use crate::listeners::{self, Listener};
+use crate::machine::{Cloud, Machine};
 use crate::netlink::{HostAddress, HostRoute, Netlink};
+use crate::nft::{self, Ruleset};
 use crate::xtables::{Family, FoundRule, Program};
 
 /// Tables that can hold rules of ours, or of another that leads the metadata address.
@@ -18,7 +21,6 @@ pub(crate) struct Facts {
     pub(crate) net_admin: bool,
     pub(crate) addresses: Vec<HostAddress>,
     pub(crate) routes: Vec<HostRoute>,
-    pub(crate) links: Vec<String>,
     /// The program that adds IPv4 rules.
     pub(crate) iptables: Option<Program>,
     /// The program that adds IPv6 rules.
@@ -27,6 +29,15 @@ pub(crate) struct Facts {
     pub(crate) rules: Vec<FoundRule>,
     pub(crate) interfaces: Option<InterfacesFile>,
     pub(crate) ipv6_on: bool,
+    /// Programs whose INPUT chain drops or rejects what no rule accepts.
+    pub(crate) denying_input: Vec<Program>,
+    /// nftables as `nft` shows it, where there is one.
+    pub(crate) ruleset: Option<Ruleset>,
+    /// Our ARP filter could be added.
+    pub(crate) can_guard_arp: bool,
+    /// The listening sockets on the ports in question.
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) cloud: Option<Cloud>,
     /// Where the target's name leads.
     pub(crate) target: Option<SocketAddrV4>,
 }
@@ -41,19 +52,31 @@ pub(crate) struct InterfacesFile {
 }
 
 impl Facts {
-    /// Reads everything. `calls` is the program that our block in `interfaces` calls.
-    pub(crate) fn read(netlink: &Netlink, interfaces: &Path, calls: &str) -> Result<Self, Error> {
+    /// Reads everything but the target. `calls` is the program that our block in `interfaces` calls, `ports` those
+    /// whose listeners matter.
+    pub(crate) fn read(
+        netlink: &Netlink,
+        interfaces: &Path,
+        calls: &str,
+        ports: &[u16],
+    ) -> Result<Self, Error> {
         let net_admin = has_net_admin();
+        let ruleset = if net_admin { Ruleset::read() } else { None };
+        let can_guard_arp = ruleset.as_ref().is_some_and(|now| now.has_arp_table() || nft::can_guard_arp());
         Ok(Self {
             net_admin,
             addresses: netlink.addresses()?,
             routes: netlink.routes_to(crate::IPV4)?,
-            links: netlink.links().map(str::to_owned).collect(),
             iptables: Program::active(Family::V4),
             ip6tables: Program::active(Family::V6),
             rules: if net_admin { read_rules()? } else { Vec::new() },
             interfaces: read_interfaces(interfaces, calls)?,
             ipv6_on: ipv6_is_on(),
+            denying_input: if net_admin { denying_input() } else { Vec::new() },
+            ruleset,
+            can_guard_arp,
+            listeners: listeners::read(ports),
+            cloud: Machine::read().cloud(),
             target: None,
         })
     }
@@ -61,6 +84,14 @@ impl Facts {
     /// The address as it is on some interface.
     pub(crate) fn address(&self, address: IpAddr) -> Option<&HostAddress> {
         self.addresses.iter().find(|found| found.address == address)
+    }
+
+    /// Where requests of this host are led by our rule now, if to another host.
+    pub(crate) fn current_target(&self) -> Option<SocketAddrV4> {
+        let ours = self.rules.iter().filter(|found| found.rule.tag().is_some() && found.rule.table == "nat");
+        let mut led =
+            ours.filter_map(|found| found.rule.spec.split_once("--to-destination ")?.1.trim().parse().ok());
+        led.find(|address: &SocketAddrV4| *address.ip() != crate::IPV4)
     }
 
     /// The program that adds rules of a family.
@@ -91,13 +122,18 @@ fn read_rules() -> Result<Vec<FoundRule>, Error> {
     Ok(rules)
 }
 
+fn denying_input() -> Vec<Program> {
+    let programs = Program::present(Family::V4).into_iter();
+    programs.filter(|program| program.denies_input().is_ok_and(|denies| denies)).collect()
+}
+
 fn read_interfaces(path: &Path, calls: &str) -> Result<Option<InterfacesFile>, Error> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(Error::Io { action: "read".into(), target: path.into(), source }),
     };
-    let mention = interfaces::first_mention(&text, &crate::IPV4.to_string());
+    let mention = interfaces::first_mention(&text);
     Ok(Some(InterfacesFile { path: path.into(), block: interfaces::inspect(&text, calls), mention }))
 }
 

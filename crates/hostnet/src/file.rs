@@ -50,10 +50,12 @@ fn write_new(path: &Path, text: &[u8], like: &std::fs::Metadata) -> io::Result<(
     file.sync_all()
 }
 
+/// Its absence is success. Looks first: on a read-only file system even removing nothing is refused.
 pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    match std::fs::symlink_metadata(path) {
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -38,6 +38,8 @@ enum Entry {
         #[serde(flatten)]
         step: Step,
     },
+    /// What nftables had before the first step, to tell what iptables-nft made for us.
+    Before { realm: Realm, before: Vec<String> },
     /// A person said `--force`: later runs, at boot, go by it too.
     Forced { forced: bool },
 }
@@ -59,6 +61,14 @@ impl Entries {
 
     pub(crate) fn is_forced(&self) -> bool {
         self.0.iter().any(|entry| matches!(entry, Entry::Forced { forced: true }))
+    }
+
+    /// The names of nftables' tables and chains before our first step here, if they could be read then.
+    pub(crate) fn before<'a>(&'a self, here: &Realm) -> Option<&'a [String]> {
+        self.0.iter().find_map(|entry| match entry {
+            Entry::Before { realm, before } if realm == here => Some(before.as_slice()),
+            _ => None,
+        })
     }
 
     /// Steps whose effect can still be there, oldest first.
@@ -122,17 +132,44 @@ impl Journal {
         if self.entries.is_forced() { Ok(()) } else { self.append(Entry::Forced { forced: true }) }
     }
 
-    /// Drops what a reboot has undone, so that the journal does not grow with every boot.
-    pub(crate) fn compact(&mut self) -> Result<(), Error> {
-        let here = &self.realm;
-        let live = |entry: &&Entry| match entry {
-            Entry::Step { realm, step } => realm == here || !step.is_volatile(),
-            Entry::Forced { .. } => true,
-        };
-        let kept: Vec<Entry> = self.entries.0.iter().filter(live).cloned().collect();
-        if kept.len() == self.entries.0.len() {
+    /// Remembers what nftables has before the first step in this boot and namespace.
+    pub(crate) fn record_before(&mut self, names: Vec<String>) -> Result<(), Error> {
+        if self.entries.before(&self.realm).is_some() {
             return Ok(());
         }
+        let entry = Entry::Before { realm: self.realm.clone(), before: names };
+        self.append(entry)
+    }
+
+    /// How much is recorded: for [`Journal::forget_since`].
+    pub(crate) fn len(&self) -> usize {
+        self.entries.0.len()
+    }
+
+    /// Forgets the entries of a run that was undone.
+    pub(crate) fn forget_since(&mut self, len: usize) -> Result<(), Error> {
+        let kept = self.entries.0[..len].to_vec();
+        if kept.is_empty() { self.clear() } else { self.rewrite(kept) }
+    }
+
+    /// Drops what a reboot has undone, and steps that were recorded before, so that the journal does not grow.
+    pub(crate) fn compact(&mut self) -> Result<(), Error> {
+        let here = &self.realm;
+        let mut kept: Vec<Entry> = Vec::new();
+        for entry in &self.entries.0 {
+            let live = match entry {
+                Entry::Step { realm, step } => realm == here || !step.is_volatile(),
+                Entry::Before { realm, .. } => realm == here,
+                Entry::Forced { .. } => true,
+            };
+            if live && !kept.contains(entry) {
+                kept.push(entry.clone());
+            }
+        }
+        if kept.len() == self.entries.0.len() { Ok(()) } else { self.rewrite(kept) }
+    }
+
+    fn rewrite(&mut self, kept: Vec<Entry>) -> Result<(), Error> {
         let new = self.folder.join("journal.new");
         let lines = kept.iter().map(line_of).collect::<Result<Vec<_>, _>>().and_then(|lines| {
             std::fs::write(&new, lines.concat())?;

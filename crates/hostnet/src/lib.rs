@@ -15,18 +15,23 @@ mod file;
 pub mod interfaces;
 mod journal;
 mod kill;
+mod listeners;
+mod machine;
 mod netlink;
+mod nft;
 mod plan;
+mod refusals;
 mod run;
 mod step;
+mod survey;
 mod target;
 mod xtables;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 pub use config::{Bridge, Config, ConfigError, DEFAULT_LISTEN, DEFAULT_PATH, Ipv6, Network};
-pub use error::Error;
-pub use run::{Options, Paths, Report, State, Status, apply, plan, plan_remove, remove, status};
+pub use error::{Error, chain};
+pub use run::{Line, Options, Paths, Report, State, Status, apply, plan, plan_remove, remove, status};
 pub use target::{ResolveError, Target};
 
 /// The metadata address (EC2 User Guide, "Instance metadata service").

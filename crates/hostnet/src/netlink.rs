@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use futures_util::TryStreamExt;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol, AddressScope};
+use rtnetlink::packet_route::address::{
+    AddressAttribute, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
+};
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
 use rtnetlink::{Handle, RouteMessageBuilder};
@@ -26,6 +28,7 @@ const LO: &str = "lo";
 pub(crate) struct HostAddress {
     pub(crate) interface: String,
     pub(crate) address: IpAddr,
+    pub(crate) prefix: u8,
     /// Carries our mark.
     pub(crate) marked: bool,
 }
@@ -33,6 +36,7 @@ pub(crate) struct HostAddress {
 /// A unicast route whose destination is the metadata address or a small network around it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HostRoute {
+    pub(crate) network: Ipv4Addr,
     pub(crate) prefix: u8,
     pub(crate) gateway: Option<IpAddr>,
     pub(crate) interface: String,
@@ -59,11 +63,6 @@ impl Netlink {
         Ok(netlink)
     }
 
-    /// Names of the links that exist now.
-    pub(crate) fn links(&self) -> impl Iterator<Item = &str> {
-        self.links.values().map(String::as_str)
-    }
-
     fn read_links(&self) -> Result<BTreeMap<u32, String>, Error> {
         let request = self.handle.link().get().execute();
         let messages =
@@ -83,7 +82,12 @@ impl Netlink {
         let address = |message: &AddressMessage| {
             let address = ip_of(message)?;
             let interface = self.name(message.header.index);
-            Some(HostAddress { interface, address, marked: is_marked(message) })
+            Some(HostAddress {
+                interface,
+                address,
+                prefix: message.header.prefix_len,
+                marked: is_marked(message),
+            })
         };
         Ok(messages.iter().filter_map(address).collect())
     }
@@ -99,12 +103,20 @@ impl Netlink {
         let mut request = self.handle.address().add(self.lo()?, address, prefix);
         let message = request.message_mut();
         message.header.scope = AddressScope::Host;
-        message.attributes.push(match address {
-            IpAddr::V4(_) => AddressAttribute::Label(LABEL.to_owned()),
-            IpAddr::V6(_) => AddressAttribute::Protocol(AddressProtocol::Other(ORIGIN)),
-        });
-        // A broadcast address makes no sense for one host.
-        message.attributes.retain(|attribute| !matches!(attribute, AddressAttribute::Broadcast(_)));
+        match address {
+            IpAddr::V4(_) => {
+                // A broadcast address makes no sense for one host.
+                message.attributes.retain(|attribute| !matches!(attribute, AddressAttribute::Broadcast(_)));
+                message.attributes.push(AddressAttribute::Label(LABEL.to_owned()));
+            }
+            IpAddr::V6(_) => {
+                // IPv6 has no scope host for it: deprecated is what keeps it from being a source (RFC 6724, rule 3).
+                let mut lifetime = CacheInfo::default();
+                (lifetime.ifa_preferred, lifetime.ifa_valid) = (0, u32::MAX);
+                message.attributes.push(AddressAttribute::CacheInfo(lifetime));
+                message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(ORIGIN)));
+            }
+        }
         let action = format!("add {address}/{prefix} to lo");
         self.runtime.block_on(request.execute()).map_err(|error| failed(&action, error))
     }
@@ -137,11 +149,11 @@ impl Netlink {
         if message.header.kind != RouteType::Unicast || prefix <= 16 {
             return None;
         }
-        let mut route = HostRoute { prefix, gateway: None, interface: String::new() };
-        let mut covers = false;
+        let mut route =
+            HostRoute { network: Ipv4Addr::UNSPECIFIED, prefix, gateway: None, interface: String::new() };
         for attribute in &message.attributes {
             match attribute {
-                RouteAttribute::Destination(RouteAddress::Inet(to)) => covers = within(address, *to, prefix),
+                RouteAttribute::Destination(RouteAddress::Inet(network)) => route.network = *network,
                 RouteAttribute::Gateway(RouteAddress::Inet(gateway)) => {
                     route.gateway = Some(IpAddr::V4(*gateway))
                 }
@@ -149,7 +161,7 @@ impl Netlink {
                 _ => {}
             }
         }
-        covers.then_some(route)
+        within(address, route.network, prefix).then_some(route)
     }
 
     fn lo(&self) -> Result<u32, Error> {

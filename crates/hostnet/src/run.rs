@@ -1,11 +1,11 @@
-//! The four runs: apply, plan, status, remove.
+//! The runs: apply, status, remove, and what each would do.
 
-use std::net::IpAddr;
+use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, Ipv6};
 use crate::error::Error;
 use crate::facts::Facts;
 use crate::journal::{Entries, Journal, Realm};
@@ -13,7 +13,7 @@ use crate::kill::Kill;
 use crate::netlink::Netlink;
 use crate::plan::{self, Wanted};
 use crate::step::Step;
-use crate::{IPV4, IPV6};
+use crate::survey::{self, Survey};
 
 /// Where a run works, apart from the kernel of this network namespace.
 #[derive(Debug, Clone)]
@@ -41,21 +41,36 @@ impl Default for Paths {
 pub struct Options {
     /// Where.
     pub paths: Paths,
-    /// Go on where the metadata address belongs to someone else.
+    /// Go on where the metadata address belongs to someone else. The journal keeps it for later runs.
     pub force: bool,
-    /// Test hook: end with SIGKILL at this point of the run.
+    /// Test hook: end with SIGKILL at this point of the run, counted from 1.
     pub kill_at: Option<u32>,
 }
 
 /// What a run did, or would do.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
-    /// One line a step, in order.
-    pub steps: Vec<String>,
+    /// In order. Empty: nothing to do.
+    pub steps: Vec<Line>,
     /// What a person should know, one line each.
     pub warnings: Vec<String>,
-    /// Where requests go now.
+    /// Whose requests lead where, one line each.
     pub leads: Vec<String>,
+}
+
+/// One step, for a person and for a program.
+#[derive(Debug, Clone, Serialize)]
+pub struct Line {
+    /// One line.
+    pub text: String,
+    #[serde(flatten)]
+    step: Step,
+}
+
+impl Line {
+    fn of(step: &Step) -> Self {
+        Self { text: step.to_string(), step: step.clone() }
+    }
 }
 
 /// How the host compares with the configuration.
@@ -65,54 +80,24 @@ pub struct Status {
     pub state: State,
     /// What of ours is there, one line each.
     pub present: Vec<String>,
-    /// What `apply` would do, one line each.
-    pub pending: Vec<String>,
+    /// What `apply` would do.
+    pub pending: Vec<Line>,
     /// What a person should know, one line each.
     pub warnings: Vec<String>,
+    /// Whose requests lead where once everything is applied, one line each.
+    pub leads: Vec<String>,
 }
 
-/// `applied`: nothing to do. `absent`: nothing of ours is there. `partial`: something is missing or out of date.
+/// One word for the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// As the configuration asks.
+    /// As the configuration asks: nothing to do.
     Applied,
-    /// Some of it, or something else.
+    /// Something is missing or out of date.
     Partial,
-    /// Nothing of ours.
+    /// Nothing of ours is there.
     Absent,
-}
-
-/// What one look at the host gives.
-struct Survey {
-    facts: Facts,
-    wanted: Wanted,
-    steps: Vec<Step>,
-}
-
-fn survey(config: &Config, options: &Options, netlink: &Netlink, entries: &Entries) -> Result<Survey, Error> {
-    let paths = &options.paths;
-    let facts = Facts::read(netlink, &paths.interfaces, &paths.program)?;
-    if !facts.net_admin {
-        return Err(Error::NotPermitted { action: "change the host network".into() });
-    }
-    let wanted = plan::wanted(config, &facts)?;
-    let mut steps = plan::block_steps(&facts, wanted.block, &paths.program)?;
-    steps.extend(plan::kernel_steps(&facts, &wanted, &owned(entries)));
-    Ok(Survey { facts, wanted, steps })
-}
-
-/// The addresses that are ours by the journal: added in this boot and namespace, and not taken away since.
-fn owned(entries: &Entries) -> Vec<IpAddr> {
-    let here = Realm::here();
-    let last = |address: IpAddr| {
-        entries.steps(&here).rev().find_map(|step| match step {
-            Step::AddAddress { address: added } if *added == address => Some(true),
-            Step::DeleteAddress { address: deleted } if *deleted == address => Some(false),
-            _ => None,
-        })
-    };
-    [IpAddr::V4(IPV4), IpAddr::V6(IPV6)].into_iter().filter(|address| last(*address) == Some(true)).collect()
 }
 
 fn require_root() -> Result<(), Error> {
@@ -126,38 +111,104 @@ fn require_root() -> Result<(), Error> {
 /// [`Error`]; nothing is changed then, or [`Error::Undone`] says what could not be taken back.
 pub fn apply(config: &Config, options: &Options) -> Result<Report, Error> {
     require_root()?;
+    // Before the lock: a resolver can take its time.
+    let targets = survey::resolve(config)?;
     let netlink = Netlink::open()?;
     let mut journal = Journal::lock(&options.paths.state)?;
-    let kill = Kill::at(options.kill_at);
-    let found = survey(config, options, &netlink, journal.entries())?;
-    if !found.steps.is_empty() {
-        journal.compact()?;
-        if options.force {
-            journal.record_forced()?;
+    let run = Run { options, targets: &targets, netlink: &netlink, kill: Kill::at(options.kill_at) };
+    match run.apply(config, &mut journal) {
+        Err(error) if config.network.ipv6 == Ipv6::Auto && error.is_about_ipv6() => {
+            let mut without = config.clone();
+            without.network.ipv6 = Ipv6::Off;
+            let mut report = run.apply(&without, &mut journal)?;
+            report
+                .warnings
+                .push(format!("fd00:ec2::254 is left out: {error} (set ipv6 = false in [network])"));
+            Ok(report)
         }
-        perform_all(&found.steps, &mut journal, &netlink, &kill)?;
-        let left = survey(config, options, &netlink, journal.entries())?.steps;
+        outcome => outcome,
+    }
+}
+
+/// One run that changes the host.
+struct Run<'a> {
+    options: &'a Options,
+    targets: &'a [SocketAddrV4],
+    netlink: &'a Netlink,
+    kill: Kill,
+}
+
+impl Run<'_> {
+    fn apply(&self, config: &Config, journal: &mut Journal) -> Result<Report, Error> {
+        remove_leftover(self.options)?;
+        let found = self.survey(config, journal)?;
+        let forced = self.options.force || journal.entries().is_forced();
+        if found.steps.is_empty() {
+            return Ok(report(config, &found));
+        }
+        if !forced && !found.refusals.is_empty() {
+            return Err(Error::Refused(found.refusals));
+        }
+        journal.compact()?;
+        let since = journal.len();
+        let performed = record_start(&found, journal).and_then(|()| self.perform_all(&found.steps, journal));
+        performed.map_err(|error| self.forget(error, since, journal))?;
+        self.kill.point();
+        let left = self.survey(config, journal)?.steps;
         if !left.is_empty() {
             return Err(Error::Verify(left.iter().map(ToString::to_string).collect()));
         }
+        Ok(report(config, &found))
     }
-    Ok(report(config, &found))
+
+    fn survey(&self, config: &Config, journal: &Journal) -> Result<Survey, Error> {
+        Survey::of(config, self.options, self.netlink, journal.entries(), self.targets)
+    }
+
+    fn perform_all(&self, steps: &[Step], journal: &mut Journal) -> Result<(), Error> {
+        for (done, step) in steps.iter().enumerate() {
+            let performed = journal.record(step).and_then(|()| {
+                self.kill.point();
+                step.perform(self.netlink, &self.kill)
+            });
+            if let Err(cause) = performed {
+                let undo = steps[..done].iter().rev().filter_map(Step::inverse);
+                let undo = undo.filter_map(|step| step.perform(self.netlink, &self.kill).err()).collect();
+                return Err(Error::Undone { cause: Box::new(cause), undo, about_ipv6: step.is_ipv6() });
+            }
+        }
+        Ok(())
+    }
+
+    /// After a run that was undone whole: neither the empty chains that iptables-nft made nor its entries stay.
+    fn forget(&self, error: Error, since: usize, journal: &mut Journal) -> Error {
+        let (cause, undo, about_ipv6) = match error {
+            Error::Undone { cause, undo, about_ipv6 } if undo.is_empty() => (cause, undo, about_ipv6),
+            error @ Error::Undone { .. } => return error,
+            other => (Box::new(other), Vec::new(), false),
+        };
+        let swept = self.sweep(journal).and_then(|()| journal.forget_since(since));
+        Error::Undone { cause, undo: undo.into_iter().chain(swept.err()).collect(), about_ipv6 }
+    }
+
+    fn sweep(&self, journal: &Journal) -> Result<(), Error> {
+        let facts =
+            Facts::read(self.netlink, &self.options.paths.interfaces, &self.options.paths.program, &[])?;
+        survey::sweep_steps(&facts, journal.entries())
+            .iter()
+            .try_for_each(|step| step.perform(self.netlink, &self.kill))
+    }
 }
 
-fn perform_all(steps: &[Step], journal: &mut Journal, netlink: &Netlink, kill: &Kill) -> Result<(), Error> {
-    for (done, step) in steps.iter().enumerate() {
-        let performed = journal.record(step).and_then(|()| {
-            kill.point();
-            step.perform(netlink, kill)
-        });
-        kill.point();
-        if let Err(cause) = performed {
-            let undo = steps[..done].iter().rev().map(Step::inverse);
-            let undo = undo.filter_map(|step| step.perform(netlink, kill).err()).collect();
-            return Err(Error::Undone { cause: Box::new(cause), undo });
-        }
+/// What the journal needs besides the steps.
+fn record_start(found: &Survey, journal: &mut Journal) -> Result<(), Error> {
+    if !found.refusals.is_empty() {
+        journal.record_forced()?;
     }
-    Ok(())
+    match &found.facts.ruleset {
+        Some(ruleset) => journal.record_before(plan::existing(ruleset)),
+        None => Ok(()),
+    }
 }
 
 /// What [`apply`] would do.
@@ -167,28 +218,21 @@ fn perform_all(steps: &[Step], journal: &mut Journal, netlink: &Netlink, kill: &
 pub fn plan(config: &Config, options: &Options) -> Result<Report, Error> {
     require_root()?;
     let entries = Entries::read(&options.paths.state)?;
-    let found = survey(config, options, &Netlink::open()?, &entries)?;
+    let targets = survey::resolve(config)?;
+    let found = Survey::of(config, options, &Netlink::open()?, &entries, &targets)?;
+    let forced = options.force || entries.is_forced();
+    if !found.steps.is_empty() && !forced && !found.refusals.is_empty() {
+        return Err(Error::Refused(found.refusals));
+    }
     Ok(report(config, &found))
 }
 
 fn report(config: &Config, found: &Survey) -> Report {
     Report {
-        steps: found.steps.iter().map(ToString::to_string).collect(),
-        warnings: Vec::new(),
-        leads: leads(config, &found.facts),
+        steps: found.steps.iter().map(Line::of).collect(),
+        warnings: found.refusals.iter().chain(&found.notices).cloned().collect(),
+        leads: survey::leads(config, &found.facts, &found.wanted),
     }
-}
-
-fn leads(config: &Config, facts: &Facts) -> Vec<String> {
-    let mut leads = Vec::new();
-    if config.network.local {
-        let to = match (facts.target, config.local_port()) {
-            (Some(target), _) => target.to_string(),
-            (None, port) => format!("127.0.0.1:{}", port.unwrap_or_default()),
-        };
-        leads.push(format!("{IPV4}:80 leads to {to}"));
-    }
-    leads
 }
 
 /// How the host compares with the configuration. Changes nothing.
@@ -198,31 +242,23 @@ fn leads(config: &Config, facts: &Facts) -> Vec<String> {
 pub fn status(config: &Config, options: &Options) -> Result<Status, Error> {
     require_root()?;
     let entries = Entries::read(&options.paths.state)?;
-    let found = survey(config, options, &Netlink::open()?, &entries)?;
-    let present = present(&found.facts, &owned(&entries));
+    let targets = survey::resolve(config)?;
+    let found = Survey::of(config, options, &Netlink::open()?, &entries, &targets)?;
+    let present = survey::present(&found.facts, &survey::owned(&entries));
     let state = match (found.steps.is_empty(), present.is_empty()) {
         (true, _) => State::Applied,
         (false, true) => State::Absent,
         (false, false) => State::Partial,
     };
-    let pending = found.steps.iter().map(ToString::to_string).collect();
-    let _ = found.wanted;
-    Ok(Status { state, present, pending, warnings: Vec::new() })
-}
-
-fn present(facts: &Facts, owned: &[IpAddr]) -> Vec<String> {
-    let addresses = facts.addresses.iter().filter(|found| found.marked || owned.contains(&found.address));
-    let addresses = addresses.map(|found| format!("{} on {}", found.address, found.interface));
-    let rules = facts.rules.iter().filter(|found| found.rule.tag().is_some());
-    let rules = rules.map(|found| format!("{} {}", found.program, found.rule));
-    addresses.chain(rules).collect()
+    let Report { steps, warnings, leads } = report(config, &found);
+    Ok(Status { state, present, pending: steps, warnings, leads })
 }
 
 /// Takes everything of ours off the host: what the journal has, last first, and whatever else carries our mark.
-/// Continues after an error. What is gone already is no error.
+/// Continues after an error. What is gone already is no error. The configuration is not read.
 ///
 /// # Errors
-/// [`Error::Several`] with everything that could not be undone.
+/// [`Error::Several`] with everything that could not be undone; the journal is kept then.
 pub fn remove(options: &Options) -> Result<Report, Error> {
     require_root()?;
     let paths = &options.paths;
@@ -234,20 +270,24 @@ pub fn remove(options: &Options) -> Result<Report, Error> {
     for step in steps {
         kill.point();
         match step.perform(&netlink, &kill) {
-            Ok(()) => report.steps.push(step.to_string()),
+            Ok(()) => report.steps.push(Line::of(&step)),
             Err(error) => errors.push(error),
         }
     }
     kill.point();
-    if let Err(source) = crate::file::remove_leftover(&paths.interfaces) {
-        errors.push(Error::Write { file: paths.interfaces.clone(), source });
+    errors.extend(remove_leftover(options).err());
+    if !errors.is_empty() {
+        return Err(Error::Several(errors));
     }
-    if errors.is_empty() {
-        journal.clear()?;
-        Ok(report)
-    } else {
-        Err(Error::Several(errors))
-    }
+    journal.clear()?;
+    kill.point();
+    Ok(report)
+}
+
+/// What a run that was killed while it wrote a file may have left.
+fn remove_leftover(options: &Options) -> Result<(), Error> {
+    let file = &options.paths.interfaces;
+    crate::file::remove_leftover(file).map_err(|source| Error::Write { file: file.clone(), source })
 }
 
 /// What [`remove`] would do.
@@ -261,7 +301,7 @@ pub fn plan_remove(options: &Options) -> Result<Report, Error> {
     if !errors.is_empty() {
         return Err(Error::Several(errors));
     }
-    Ok(Report { steps: steps.iter().map(ToString::to_string).collect(), ..Report::default() })
+    Ok(Report { steps: steps.iter().map(Line::of).collect(), ..Report::default() })
 }
 
 /// The steps that undo everything, last done first, and what already cannot be undone.
@@ -271,14 +311,19 @@ fn undo_steps(
     entries: &Entries,
 ) -> Result<(Vec<Step>, Vec<Error>), Error> {
     let paths = &options.paths;
-    let facts = Facts::read(netlink, &paths.interfaces, &paths.program)?;
+    let facts = Facts::read(netlink, &paths.interfaces, &paths.program, &[])?;
     let mut errors = Vec::new();
-    let mut steps = plan::kernel_steps(&facts, &Wanted::default(), &owned(entries));
+    let mut steps = plan::kernel_steps(&facts, &Wanted::default(), &survey::owned(entries));
     match plan::block_steps(&facts, false, &paths.program) {
         Ok(block) => steps.extend(block),
         Err(error) => errors.push(error),
     }
     sort_backwards(&mut steps, entries);
+    steps.extend(survey::sweep_steps(&facts, entries));
+    if survey::used(&facts, entries).iter().any(|(program, _)| !program.is_installed()) {
+        // Rules of ours that nobody can list, let alone delete.
+        errors.push(Error::NoIptables);
+    }
     Ok((steps, errors))
 }
 

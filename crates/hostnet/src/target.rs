@@ -24,12 +24,11 @@ pub enum ResolveError {
 }
 
 impl Target {
-    /// Asks the system's resolver. `current` is kept while the name still has it, so that a name with several
-    /// addresses does not move at every look.
+    /// All IPv4 addresses of the name, sorted, by the system's resolver; at least one.
     ///
     /// # Errors
     /// [`ResolveError`].
-    pub fn resolve(&self, current: Option<SocketAddrV4>) -> Result<SocketAddrV4, ResolveError> {
+    pub fn resolve(&self) -> Result<Vec<SocketAddrV4>, ResolveError> {
         let found = (self.host.as_str(), self.port)
             .to_socket_addrs()
             .map_err(|error| ResolveError::Resolver(self.clone(), error))?;
@@ -40,8 +39,8 @@ impl Target {
             })
             .collect();
         addresses.sort_unstable();
-        let kept = current.filter(|current| addresses.contains(current));
-        kept.or(addresses.first().copied()).ok_or_else(|| ResolveError::NoIpv4(self.clone()))
+        addresses.dedup();
+        if addresses.is_empty() { Err(ResolveError::NoIpv4(self.clone())) } else { Ok(addresses) }
     }
 }
 

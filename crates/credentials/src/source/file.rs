@@ -39,7 +39,9 @@ fn failed(path: &Path, cause: &str, now: Timestamp) -> Failure {
 fn said(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".into(),
-        io::ErrorKind::PermissionDenied => "permission denied (the daemon's user must be able to read it)".into(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied (the daemon's user must be able to read it)".into()
+        }
         _ => error.to_string(),
     }
 }
@@ -87,14 +89,18 @@ mod tests {
         assert_eq!(said(fetched(&path).await), format!("read {}: not a regular file", path.display()));
         fs::remove_file(&path).unwrap();
         fs::write(&path, r#"{"Version":1,"#).unwrap();
-        assert_eq!(said(fetched(&path).await), format!("read {}: incomplete: the JSON ends too early", path.display()));
+        assert_eq!(
+            said(fetched(&path).await),
+            format!("read {}: incomplete: the JSON ends too early", path.display())
+        );
     }
 
     #[tokio::test]
     async fn the_time_of_writing_stands_in_for_a_missing_last_updated() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.json");
-        fs::write(&path, r#"{"Version":1,"AccessKeyId":"AKIAEXAMPLEEXAMPLE12","SecretAccessKey":"s"}"#).unwrap();
+        fs::write(&path, r#"{"Version":1,"AccessKeyId":"AKIAEXAMPLEEXAMPLE12","SecretAccessKey":"s"}"#)
+            .unwrap();
         let written: Timestamp = "2026-11-20T08:00:00Z".parse().unwrap();
         fs::File::options().write(true).open(&path).unwrap().set_modified(written.into()).unwrap();
         assert_eq!(fetched(&path).await.unwrap().last_updated, written);

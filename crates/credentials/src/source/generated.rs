@@ -69,7 +69,10 @@ pub(crate) fn generate(seed: &Seed, role: &str, issued: Timestamp) -> Credential
     let spread = seed.number("validity", &parts) % VALIDITY_SPREAD;
     Credentials {
         access_key_id: format!("{KEY_START}{}", base32(&seed.mix("key id", &parts), 12)),
-        secret_access_key: Secret::new(format!("{SECRET_START}{}", STANDARD.encode(&seed.mix("secret", &parts)[..27]))),
+        secret_access_key: Secret::new(format!(
+            "{SECRET_START}{}",
+            STANDARD.encode(&seed.mix("secret", &parts)[..27])
+        )),
         token: Some(Secret::new(token(seed, role, issued))),
         expiration: Some(add(issued, VALIDITY + SignedDuration::from_secs(spread as i64))),
         last_updated: issued,
@@ -87,7 +90,8 @@ fn token(seed: &Seed, role: &str, issued: Timestamp) -> String {
     );
     let mut block = 0u32;
     while text.len() < TOKEN_BYTES {
-        let bytes = seed.mix("token", &[role.as_bytes(), &issued.as_second().to_be_bytes(), &block.to_be_bytes()]);
+        let bytes =
+            seed.mix("token", &[role.as_bytes(), &issued.as_second().to_be_bytes(), &block.to_be_bytes()]);
         text.push_str(&base32(&bytes, 32));
         block += 1;
     }
@@ -126,7 +130,9 @@ mod tests {
         assert!(made.access_key_id.len() == 20 && made.access_key_id.starts_with("ASIA"));
         assert!(made.access_key_id.bytes().all(|b| b.is_ascii_uppercase() || (b'2'..=b'7').contains(&b)));
         let secret = made.secret_access_key.expose();
-        assert!(secret.len() == 40 && secret.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/".contains(&b)));
+        assert!(
+            secret.len() == 40 && secret.bytes().all(|b| b.is_ascii_alphanumeric() || b"+/".contains(&b))
+        );
         let token = made.token.as_ref().unwrap().expose();
         assert!(token.len() == 1000 && token.starts_with("IQoJb3JpZ2luX2Vj"), "{token}");
         assert_eq!(made.last_updated, at("2026-11-21T11:17:03Z"));
@@ -137,7 +143,10 @@ mod tests {
     fn a_reader_sees_that_they_are_fake() {
         let made = current(&seed(1), "app", at("2026-11-21T12:00:00Z"));
         let text = String::from_utf8(STANDARD.decode(made.token.unwrap().expose()).unwrap()).unwrap();
-        assert!(text.contains("FAKE SESSION TOKEN made by fake-metadata for role app at 2026-11-21T11:17:03Z"), "{text}");
+        assert!(
+            text.contains("FAKE SESSION TOKEN made by fake-metadata for role app at 2026-11-21T11:17:03Z"),
+            "{text}"
+        );
         assert!(made.access_key_id.contains("FAKE") && made.secret_access_key.expose().starts_with("FAKE"));
     }
 

@@ -68,7 +68,8 @@ impl Role {
     /// The answer from memory; `None` when the source must be asked first.
     pub(crate) fn at_once(&self, tools: &Tools, now: &Moment) -> Option<Answer> {
         let state = self.state.borrow();
-        let fed = || state.held.as_ref().is_some_and(|held| held.fed).then(|| state.serviceable(now)).flatten();
+        let fed =
+            || state.held.as_ref().is_some_and(|held| held.fed).then(|| state.serviceable(now)).flatten();
         match self.source {
             Source::Generated => Some(Ok(fed().unwrap_or_else(|| self.generated(tools, now.wall)))),
             Source::Fed => Some(fed().ok_or_else(|| Arc::new(self.not_fed(&state, now.wall)))),
@@ -108,7 +109,8 @@ impl Role {
         }
         self.wake.notify_one();
         let asked_anew = |state: &State| {
-            let unasked = !self.source.watched() && !matches!(state.judge(&tools.clock.moment()), Verdict::Ask(_));
+            let unasked =
+                !self.source.watched() && !matches!(state.judge(&tools.clock.moment()), Verdict::Ask(_));
             state.closed || state.ended > after || unasked
         };
         let settled = states.wait_for(asked_anew);
@@ -218,9 +220,17 @@ impl Role {
     }
 
     /// Takes the outcome of attempt `number`.
-    pub(crate) fn settle(&self, tools: &Tools, number: u64, outcome: Result<Credentials, Failure>, now: Moment) {
-        let jitter = tools.seed.number("jitter", &[self.name.as_bytes(), &number.to_be_bytes()]).to_be_bytes()[0];
-        let outcome = outcome.map(|credentials| Held { credentials: Arc::new(credentials), since: now, fed: false });
+    pub(crate) fn settle(
+        &self,
+        tools: &Tools,
+        number: u64,
+        outcome: Result<Credentials, Failure>,
+        now: Moment,
+    ) {
+        let jitter =
+            tools.seed.number("jitter", &[self.name.as_bytes(), &number.to_be_bytes()]).to_be_bytes()[0];
+        let outcome =
+            outcome.map(|credentials| Held { credentials: Arc::new(credentials), since: now, fed: false });
         self.state.send_modify(|state| {
             state.ended = number;
             match outcome {
@@ -242,9 +252,18 @@ impl Role {
         let now = held.since;
         let same = state.held.as_ref().is_some_and(|old| old.credentials == held.credentials);
         if !same || state.failure.is_some() {
-            log::info!("role {}: new credentials from {}, {}", self.name, self.source.kind(), until(&held.credentials));
+            log::info!(
+                "role {}: new credentials from {}, {}",
+                self.name,
+                self.source.kind(),
+                until(&held.credentials)
+            );
         }
-        let wait = if held.credentials.expiration.is_some() { renew_after(held.left(&now), jitter) } else { LOOK_AGAIN };
+        let wait = if held.credentials.expiration.is_some() {
+            renew_after(held.left(&now), jitter)
+        } else {
+            LOOK_AGAIN
+        };
         state.due = if self.source.watched() { None } else { now.ticks.checked_add(wait) };
         state.held = Some(held);
         state.failure = None;
@@ -265,7 +284,11 @@ impl Role {
 
     fn generated(&self, tools: &Tools, now: Timestamp) -> Arc<Credentials> {
         let renewed = Some(self.renewed.load(SeqCst)).filter(|second| *second != NEVER);
-        let issued = generated::issued_at(&tools.seed, now, renewed.and_then(|second| Timestamp::from_second(second).ok()));
+        let issued = generated::issued_at(
+            &tools.seed,
+            now,
+            renewed.and_then(|second| Timestamp::from_second(second).ok()),
+        );
         if let Some(made) = &*self.made.load()
             && made.last_updated == issued
         {
@@ -279,7 +302,10 @@ impl Role {
     fn not_fed(&self, state: &State, now: Timestamp) -> Failure {
         let name = &self.name;
         let what = match &state.held {
-            Some(held) => held.credentials.expiration.map_or("they are in doubt".into(), |at| format!("those fed last expired at {at}")),
+            Some(held) => held
+                .credentials
+                .expiration
+                .map_or("they are in doubt".into(), |at| format!("those fed last expired at {at}")),
             None => "none have been fed".into(),
         };
         Failure::new(format!("get credentials for role {name}: {what} (run fake-metadata role feed {name} --profile PROFILE)"), now)
@@ -298,12 +324,18 @@ impl State {
     /// What those who waited are told.
     fn answer(&self, role: &Role, now: &Moment) -> Answer {
         if self.closed {
-            return Err(Arc::new(Failure::new(format!("get credentials for role {}: the role is no longer configured", role.name), now.wall)));
+            return Err(Arc::new(Failure::new(
+                format!("get credentials for role {}: the role is no longer configured", role.name),
+                now.wall,
+            )));
         }
         match (self.serviceable(now), &self.failure) {
             (Some(credentials), _) => Ok(credentials),
             (None, Some((failure, _))) => Err(failure.clone()),
-            (None, None) => Err(Arc::new(Failure::new(format!("get credentials for role {}: they expired meanwhile", role.name), now.wall))),
+            (None, None) => Err(Arc::new(Failure::new(
+                format!("get credentials for role {}: they expired meanwhile", role.name),
+                now.wall,
+            ))),
         }
     }
 }

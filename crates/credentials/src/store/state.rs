@@ -83,7 +83,11 @@ impl State {
             if left > Duration::ZERO {
                 // Woken from suspend: the refresh that should have happened meanwhile comes first.
                 let slept = overdue && self.failure.is_none() && left < LEAST_LEFT && held.could_be_fresher();
-                return if slept { Verdict::Ask(Some(credentials)) } else { Verdict::Serve { credentials, overdue } };
+                return if slept {
+                    Verdict::Ask(Some(credentials))
+                } else {
+                    Verdict::Serve { credentials, overdue }
+                };
             }
         }
         match &self.failure {
@@ -94,7 +98,10 @@ impl State {
 
     /// What may be served at `now` without asking anyone, however near its end.
     pub(crate) fn serviceable(&self, now: &Moment) -> Option<Arc<Credentials>> {
-        self.held.as_ref().filter(|held| !held.doubtful(now) && held.left(now) > Duration::ZERO).map(|held| held.credentials.clone())
+        self.held
+            .as_ref()
+            .filter(|held| !held.doubtful(now) && held.left(now) > Duration::ZERO)
+            .map(|held| held.credentials.clone())
     }
 }
 
@@ -142,10 +149,12 @@ mod tests {
 
     #[test]
     fn what_is_held_is_served_until_it_expires_and_never_after() {
-        let state = State { held: Some(held(3600)), due: Some(Duration::from_secs(1800)), ..State::default() };
+        let state =
+            State { held: Some(held(3600)), due: Some(Duration::from_secs(1800)), ..State::default() };
         assert_eq!(word(state.judge(&at(1799, 1799))), "serve");
         assert_eq!(word(state.judge(&at(1801, 1801))), "serve, overdue");
-        let failing = State { failure: failed(at(3000, 3000)), due: Some(Duration::from_secs(9999)), ..state };
+        let failing =
+            State { failure: failed(at(3000, 3000)), due: Some(Duration::from_secs(9999)), ..state };
         assert_eq!(word(failing.judge(&at(3599, 3599))), "serve");
         assert_eq!(word(failing.judge(&at(3600, 3600))), "fail");
         assert_eq!(word(failing.judge(&at(9999, 9999))), "ask");
@@ -153,15 +162,18 @@ mod tests {
 
     #[test]
     fn after_a_suspend_what_is_nearly_over_waits_for_a_fresh_answer() {
-        let state = State { held: Some(held(3600)), due: Some(Duration::from_secs(1800)), ..State::default() };
+        let state =
+            State { held: Some(held(3600)), due: Some(Duration::from_secs(1800)), ..State::default() };
         assert_eq!(word(state.judge(&at(3000, 3000))), "ask, or these");
-        let short_lived = State { held: Some(held(900)), due: Some(Duration::from_secs(450)), ..State::default() };
+        let short_lived =
+            State { held: Some(held(900)), due: Some(Duration::from_secs(450)), ..State::default() };
         assert_eq!(word(short_lived.judge(&at(600, 600))), "serve, overdue");
     }
 
     #[test]
     fn after_the_wall_clock_was_set_only_a_new_answer_counts() {
-        let state = State { held: Some(held(3600)), due: Some(Duration::from_secs(1800)), ..State::default() };
+        let state =
+            State { held: Some(held(3600)), due: Some(Duration::from_secs(1800)), ..State::default() };
         for now in [at(-7200, 100), at(1200, 100)] {
             assert_eq!(word(state.judge(&now)), "ask");
             assert!(state.serviceable(&now).is_none());
@@ -172,7 +184,8 @@ mod tests {
 
     #[test]
     fn a_failure_from_before_the_clock_was_set_says_nothing() {
-        let state = State { failure: failed(at(0, 0)), due: Some(Duration::from_secs(60)), ..State::default() };
+        let state =
+            State { failure: failed(at(0, 0)), due: Some(Duration::from_secs(60)), ..State::default() };
         assert_eq!(word(state.judge(&at(30, 30))), "fail");
         assert_eq!(word(state.judge(&at(3000, 30))), "ask");
     }

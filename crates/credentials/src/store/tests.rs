@@ -63,7 +63,9 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    fn new(step: impl Fn(usize, Timestamp) -> (Duration, Result<Credentials, Failure>) + Send + Sync + 'static) -> Self {
+    fn new(
+        step: impl Fn(usize, Timestamp) -> (Duration, Result<Credentials, Failure>) + Send + Sync + 'static,
+    ) -> Self {
         Script { step: Arc::new(step), calls: Arc::new(AtomicUsize::new(0)) }
     }
 
@@ -119,7 +121,9 @@ fn environment(clock: Arc<dyn Clock>, outgoing: Outgoing) -> Environment {
 fn store_of(sources: &[(&str, Source)]) -> (Arc<Store>, Arc<TestClock>) {
     let clock = TestClock::new();
     let store = Store::empty(environment(clock.clone(), Outgoing::on(Handle::current())));
-    store.install(sources.iter().map(|(name, source)| ((*name).to_owned(), source.clone())).collect()).unwrap();
+    store
+        .install(sources.iter().map(|(name, source)| ((*name).to_owned(), source.clone())).collect())
+        .unwrap();
     (Arc::new(store), clock)
 }
 
@@ -133,7 +137,9 @@ async fn settle() {
 }
 
 fn key(answer: &Answer) -> &str {
-    answer.as_ref().map_or_else(|failure| failure.code.as_str(), |credentials| credentials.access_key_id.as_str())
+    answer
+        .as_ref()
+        .map_or_else(|failure| failure.code.as_str(), |credentials| credentials.access_key_id.as_str())
 }
 
 fn now(clock: &TestClock) -> Timestamp {
@@ -154,7 +160,14 @@ async fn the_first_answer_comes_from_memory() {
 async fn five_hundred_cold_requests_are_one_call() {
     let script = Script::lasting(3600, Duration::from_secs(2));
     let (store, _) = scripted(&script);
-    let waiting: Vec<_> = (0..500).map(|_| tokio::spawn({ let store = store.clone(); async move { store.get("app").await } })).collect();
+    let waiting: Vec<_> = (0..500)
+        .map(|_| {
+            tokio::spawn({
+                let store = store.clone();
+                async move { store.get("app").await }
+            })
+        })
+        .collect();
     for task in waiting {
         assert_eq!(key(&task.await.unwrap()), "ASIA0000000000000001");
     }
@@ -173,7 +186,9 @@ async fn a_client_that_goes_away_cancels_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn over_days_there_are_always_15_minutes_left_where_the_source_allows_it() {
-    for (lifetime, at_least, at_most_calls) in [(1200, 900, 900), (3600, 900, 120), (43_200, 900, 20), (900, 400, 500)] {
+    for (lifetime, at_least, at_most_calls) in
+        [(1200, 900, 900), (3600, 900, 120), (43_200, 900, 20), (900, 400, 500)]
+    {
         let script = Script::lasting(lifetime, Duration::from_secs(5));
         let (store, clock) = scripted(&script);
         store.get("app").await.unwrap();
@@ -189,7 +204,8 @@ async fn over_days_there_are_always_15_minutes_left_where_the_source_allows_it()
 
 #[tokio::test(start_paused = true)]
 async fn the_last_good_ones_are_served_until_they_expire_then_the_failure() {
-    let script = Script::new(|n, now| (Duration::ZERO, if n == 1 { Ok(made(1, now, 3600)) } else { failing(now) }));
+    let script =
+        Script::new(|n, now| (Duration::ZERO, if n == 1 { Ok(made(1, now, 3600)) } else { failing(now) }));
     let (store, clock) = scripted(&script);
     store.get("app").await.unwrap();
     let end = now(&clock).as_second() + 3600;
@@ -201,14 +217,18 @@ async fn the_last_good_ones_are_served_until_they_expire_then_the_failure() {
     }
     sleep(Duration::from_secs(10)).await;
     let failure = store.get("app").await.unwrap_err();
-    assert_eq!((failure.code.as_str(), failure.detail.as_str()), ("Failed", "ask the script: it was told to fail"));
+    assert_eq!(
+        (failure.code.as_str(), failure.detail.as_str()),
+        ("Failed", "ask the script: it was told to fail")
+    );
     assert!(store.current("app", now(&clock)).expect("failures too come from memory").is_err());
     assert!((5..60).contains(&script.calls()), "{} calls in an hour", script.calls());
 }
 
 #[tokio::test(start_paused = true)]
 async fn failures_are_retried_with_backoff_and_mend_themselves() {
-    let script = Script::new(|n, now| (Duration::ZERO, if n < 6 { failing(now) } else { Ok(made(n, now, 3600)) }));
+    let script =
+        Script::new(|n, now| (Duration::ZERO, if n < 6 { failing(now) } else { Ok(made(n, now, 3600)) }));
     let (store, clock) = scripted(&script);
     assert_eq!(key(&store.get("app").await), "Failed");
     let mut asked = Vec::new();
@@ -257,7 +277,8 @@ async fn after_a_suspend_the_next_answer_is_fresh_or_the_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn after_a_suspend_a_slow_source_delays_an_answer_by_less_than_a_second() {
-    let script = Script::new(|n, now| (Duration::from_secs(if n == 1 { 0 } else { 5 }), Ok(made(n, now, 3600))));
+    let script =
+        Script::new(|n, now| (Duration::from_secs(if n == 1 { 0 } else { 5 }), Ok(made(n, now, 3600))));
     let (store, clock) = scripted(&script);
     store.get("app").await.unwrap();
     clock.suspend(Duration::from_secs(3000));
@@ -276,8 +297,9 @@ async fn after_the_clock_was_set_the_next_answer_is_fresh_or_the_failure() {
         (600, true, "ASIA0000000000000002"),
         (600, false, "Failed"),
     ] {
-        let script =
-            Script::new(move |n, now| (Duration::ZERO, if n == 1 || works { Ok(made(n, now, 3600)) } else { failing(now) }));
+        let script = Script::new(move |n, now| {
+            (Duration::ZERO, if n == 1 || works { Ok(made(n, now, 3600)) } else { failing(now) })
+        });
         let (store, clock) = scripted(&script);
         store.get("app").await.unwrap();
         clock.set_wall(by);
@@ -288,7 +310,10 @@ async fn after_the_clock_was_set_the_next_answer_is_fresh_or_the_failure() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panicking_source_is_a_failure_like_others() {
-    let script = Script::new(|n, now| if n == 1 { panic!("told to") } else { (Duration::ZERO, Ok(made(n, now, 3600))) });
+    let script =
+        Script::new(
+            |n, now| if n == 1 { panic!("told to") } else { (Duration::ZERO, Ok(made(n, now, 3600))) },
+        );
     let (store, _) = scripted(&script);
     assert!(store.get("app").await.unwrap_err().detail.contains("panicked"));
     sleep(Duration::from_secs(2)).await;
@@ -299,7 +324,10 @@ async fn a_panicking_source_is_a_failure_like_others() {
 async fn a_source_that_never_answers_is_given_up() {
     let script = Script::lasting(3600, Duration::from_secs(1_000_000));
     let (store, _) = scripted(&script);
-    assert_eq!(store.get("app").await.unwrap_err().detail, "get credentials from scripted: no answer within 60 s");
+    assert_eq!(
+        store.get("app").await.unwrap_err().detail,
+        "get credentials from scripted: no answer within 60 s"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -320,19 +348,33 @@ async fn refresh_serves_the_old_ones_meanwhile_and_expire_does_not() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reload_keeps_what_is_unchanged_and_tells_those_who_wait_for_the_rest() {
-    let (kept, gone, replaced) =
-        (Script::lasting(3600, Duration::ZERO), Script::lasting(3600, Duration::from_secs(9)), Script::lasting(3600, Duration::ZERO));
+    let (kept, gone, replaced) = (
+        Script::lasting(3600, Duration::ZERO),
+        Script::lasting(3600, Duration::from_secs(9)),
+        Script::lasting(3600, Duration::ZERO),
+    );
     let source = |script: &Script| Source::Scripted(script.clone());
-    let (store, clock) = store_of(&[("kept", source(&kept)), ("gone", source(&gone)), ("replaced", source(&replaced))]);
+    let (store, clock) =
+        store_of(&[("kept", source(&kept)), ("gone", source(&gone)), ("replaced", source(&replaced))]);
     settle().await;
-    let waiting = tokio::spawn({ let store = store.clone(); async move { store.get("gone").await } });
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.get("gone").await }
+    });
     settle().await;
     let other = Script::lasting(7200, Duration::ZERO);
     let changes = store
-        .install([("kept", &kept), ("replaced", &other), ("new", &other)].map(|(name, script)| (name.to_owned(), source(script))).into())
+        .install(
+            [("kept", &kept), ("replaced", &other), ("new", &other)]
+                .map(|(name, script)| (name.to_owned(), source(script)))
+                .into(),
+        )
         .unwrap();
     let named = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
-    assert_eq!(changes, Changes { added: named(&["new"]), changed: named(&["replaced"]), removed: named(&["gone"]) });
+    assert_eq!(
+        changes,
+        Changes { added: named(&["new"]), changed: named(&["replaced"]), removed: named(&["gone"]) }
+    );
     assert!(waiting.await.unwrap().unwrap_err().detail.contains("no longer configured"));
     assert!(store.get("gone").await.unwrap_err().detail.contains("there is no role"));
     settle().await;
@@ -369,7 +411,10 @@ async fn fed_credentials_are_served_until_the_source_takes_over() {
 async fn a_fed_role_has_what_it_was_fed_and_nothing_else() {
     let (store, clock) = store_of(&[("person", Source::Fed), ("fake", Source::Generated)]);
     let failure = store.get("person").await.unwrap_err();
-    assert!(failure.needs_person && failure.detail.contains("role feed person --profile PROFILE"), "{failure:?}");
+    assert!(
+        failure.needs_person && failure.detail.contains("role feed person --profile PROFILE"),
+        "{failure:?}"
+    );
     store.feed("person", made(1, now(&clock), 3600)).unwrap();
     sleep(Duration::from_secs(3599)).await;
     assert_eq!(key(&store.current("person", now(&clock)).unwrap()), "ASIA0000000000000001");
@@ -398,7 +443,8 @@ async fn generated_roles_need_no_thread_no_waiting_and_no_refresh() {
     let clock = TestClock::new();
     let outgoing = Outgoing::own_thread();
     let specs = Specs::from([("a".into(), RoleSpec::default()), ("b".into(), RoleSpec::default())]);
-    let store = Store::new(&specs, &Settings::default(), environment(clock.clone(), outgoing.clone())).unwrap();
+    let store =
+        Store::new(&specs, &Settings::default(), environment(clock.clone(), outgoing.clone())).unwrap();
     let mut keys = std::collections::BTreeSet::new();
     for _ in 0..3 * 24 * 4 {
         for role in ["a", "b", IDENTITY_ROLE] {
@@ -418,7 +464,8 @@ async fn generated_roles_need_no_thread_no_waiting_and_no_refresh() {
 
 #[tokio::test(start_paused = true)]
 async fn status_tells_source_age_expiry_refresh_error_and_who_asked() {
-    let script = Script::new(|n, now| (Duration::ZERO, if n == 1 { Ok(made(1, now, 3600)) } else { failing(now) }));
+    let script =
+        Script::new(|n, now| (Duration::ZERO, if n == 1 { Ok(made(1, now, 3600)) } else { failing(now) }));
     let (store, clock) = scripted(&script);
     store.get("app").await.unwrap();
     store.note_asked("app", "172.17.0.2", now(&clock));
@@ -427,7 +474,10 @@ async fn status_tells_source_age_expiry_refresh_error_and_who_asked() {
     settle().await;
     let at = |n: i64| Timestamp::from_second(START + n).unwrap();
     let status = store.status().remove(0);
-    assert_eq!((status.role.as_str(), status.source, status.serving, status.age), ("app", "scripted", true, Some(120)));
+    assert_eq!(
+        (status.role.as_str(), status.source, status.serving, status.age),
+        ("app", "scripted", true, Some(120))
+    );
     assert_eq!((status.last_updated, status.expiration), (Some(at(0)), Some(at(3600))));
     assert!(status.next_refresh.unwrap() > at(120) && status.next_refresh.unwrap() < at(122));
     assert_eq!(status.last_error.as_deref(), Some("ask the script: it was told to fail"));
@@ -442,7 +492,8 @@ async fn status_tells_source_age_expiry_refresh_error_and_who_asked() {
 fn file_store(path: &Path) -> Store {
     let spec = RoleSpec { source: crate::SourceKind::File, file: Some(path.into()), ..RoleSpec::default() };
     let specs = Specs::from([("app".into(), spec)]);
-    Store::new(&specs, &Settings::default(), environment(Arc::new(SystemClock), Outgoing::own_thread())).unwrap()
+    Store::new(&specs, &Settings::default(), environment(Arc::new(SystemClock), Outgoing::own_thread()))
+        .unwrap()
 }
 
 fn document(key: &str, lifetime: i64) -> String {
@@ -499,7 +550,10 @@ fn specs_are_refused_whole_by_role_and_key() {
         (error.role.clone(), error.to_string())
     };
     let said = |text: &str| ("app".to_owned(), text.to_owned());
-    assert_eq!(refused(r#"{"source":"file"}"#), said("file: is missing (give the path of the JSON document)"));
+    assert_eq!(
+        refused(r#"{"source":"file"}"#),
+        said("file: is missing (give the path of the JSON document)")
+    );
     assert_eq!(refused(r#"{"source":"file","file":"keys.json"}"#), said("file: is not an absolute path"));
     assert_eq!(refused(r#"{"file":"/keys.json"}"#), said("file: goes with source = \"file\" only"));
     assert!(serde_json::from_str::<RoleSpec>(r#"{"flie":"/keys.json"}"#).is_err());

@@ -11,6 +11,7 @@ use crate::state::Played;
 
 pub(super) fn check(file: PathBuf) -> Outcome {
     let loaded = Sources { file: Some(file.clone()), ..Sources::default() }.load()?;
+    crate::callers::Resolved::load(&loaded)?;
     Played::from(&loaded, Timestamp::now())?;
     println!("{}: ok", file.display());
     Ok(ExitCode::SUCCESS)

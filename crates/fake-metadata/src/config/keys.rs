@@ -129,7 +129,7 @@ fn known(path: &KeyPath) -> Option<Vec<&'static str>> {
         ["instance", "interfaces", "[]"] => of::<imds::InterfaceSpec>(),
         ["instance", "volumes", "[]"] => of::<imds::VolumeSpec>(),
         ["roles", _] => Some(RoleSettings::keys()),
-        ["callers"] => of::<super::CallersSettings>(),
+        ["callers"] => of::<crate::callers::CallersSettings>(),
         ["log"] => of::<crate::logging::LogSettings>(),
         _ => None,
     }

@@ -22,6 +22,7 @@ use toml::{Table, Value};
 pub(crate) use error::{ConfigError, Origin};
 pub(crate) use keys::KeyPath;
 
+use crate::callers::{CallersSettings, DefaultRole};
 use crate::logging::LogSettings;
 use error::one_line;
 use layer::Layer;
@@ -89,22 +90,6 @@ impl TryFrom<i64> for HopLimit {
             .map(HopLimit)
             .ok_or(format!("{value} is not between 1 and 64"))
     }
-}
-
-/// The `[callers]` table.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub(crate) struct CallersSettings {
-    /// The role of a caller that nothing else matches, or `false` for none.
-    pub(crate) default: Option<DefaultRole>,
-}
-
-/// A role's name, or `false`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(untagged)]
-pub(crate) enum DefaultRole {
-    Name(String),
-    Switch(bool),
 }
 
 impl Config {

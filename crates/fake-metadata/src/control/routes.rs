@@ -1,5 +1,7 @@
 //! What may be asked of the control API: a method, a path and a JSON body to a JSON value.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::state::State;
@@ -24,7 +26,7 @@ impl Refused {
 }
 
 /// Does what is asked.
-pub(crate) fn route(state: &State, method: &str, target: &str, _body: &[u8]) -> Result<Value, Refused> {
+pub(crate) fn route(state: &Arc<State>, method: &str, target: &str, _body: &[u8]) -> Result<Value, Refused> {
     let path = target.split('?').next().unwrap_or(target);
     match (method, path.trim_matches('/')) {
         ("GET", "v1/status") => Ok(state.status()),

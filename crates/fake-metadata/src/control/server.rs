@@ -66,7 +66,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     }
 }
 
-fn answer(mut request: tiny_http::Request, state: &State) {
+fn answer(mut request: tiny_http::Request, state: &Arc<State>) {
     let mut body = Vec::new();
     let read = request.as_reader().take(BODY_BYTES + 1).read_to_end(&mut body);
     let result = match read {

@@ -26,6 +26,8 @@ pub(crate) struct Limits {
     pub(crate) hop_hang: Duration,
     /// How long what a client still sends is dropped once its last answer is out.
     pub(crate) linger_time: Duration,
+    /// How many bytes of that are dropped before the connection is closed all the same.
+    pub(crate) linger_bytes: usize,
     /// How long requests in flight may take once we were told to stop.
     pub(crate) drain_time: Duration,
 }
@@ -39,6 +41,7 @@ impl Limits {
         write_time: Duration::from_secs(10),
         hop_hang: Duration::from_secs(10),
         linger_time: Duration::from_millis(500),
+        linger_bytes: 256 * 1024,
         drain_time: Duration::from_secs(5),
     };
 }

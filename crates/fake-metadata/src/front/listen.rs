@@ -7,6 +7,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections the kernel holds for us while we are busy; it cuts this down to `somaxconn`.
 const BACKLOG: i32 = 4096;
+/// Bytes of answers the kernel holds for a client that is slow to read. Left to itself it takes megabytes,
+/// and then a client that reads all the time would look to us like one that does not read at all.
+const SEND_BUFFER: usize = 64 * 1024;
 
 /// An address that could not be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +42,7 @@ fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.set_reuse_address(true)?;
     // Accepted sockets inherit it: an answer must not wait 40 ms for an acknowledgement.
     socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     match address {
         // The metadata address may be put on `lo` after us, or never (`local = false`).
         SocketAddr::V4(v4) if v4.ip().is_link_local() => socket.set_freebind_v4(true)?,

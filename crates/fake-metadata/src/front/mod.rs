@@ -30,6 +30,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
+use crate::callers::Connection;
 use crate::identity::Signer;
 use crate::state::State;
 use activity::{Activity, Clock, Phase};
@@ -125,11 +126,14 @@ impl Front {
         if !self.connections.has_room() {
             self.connections.close_longest_idle();
         }
-        let peer = Peer::new(address, || stream.local_addr().ok().map(|a| a.ip()));
+        // A connection whose own end cannot be told has been reset already.
+        let Ok(ours) = stream.local_addr() else { return };
+        let caller = Connection::new(Peer::new(address, || Some(ours.ip())), ours);
+        self.state.finder.greet(&self.state.live().rules, &caller);
         let id = self.next_id.fetch_add(1, Relaxed);
         let activity = Arc::new(Activity::new(self.clock));
         let listed = Listed { front: self.clone(), id };
-        let task = tokio::spawn(talk(listed, stream, peer, activity.clone()));
+        let task = tokio::spawn(talk(listed, stream, caller, activity.clone()));
         self.connections.add(id, activity, task.abort_handle());
         self.opened.notify_one();
     }
@@ -180,14 +184,14 @@ impl Drop for Listed {
     }
 }
 
-async fn talk(listed: Listed, stream: TcpStream, peer: Peer, activity: Arc<Activity>) {
+async fn talk(listed: Listed, stream: TcpStream, caller: Connection, activity: Arc<Activity>) {
     let front = &listed.front;
     let io = Watched::new(TokioIo::new(stream), activity.clone());
     let service = service_fn(|request| {
         activity.enter(Phase::Busy);
-        let activity = &activity;
+        let (activity, caller) = (&activity, &caller);
         async move {
-            let response = service::answer(front, peer, request).await;
+            let response = service::answer(front, caller, request).await;
             activity.enter(Phase::Writing);
             response
         }
@@ -199,26 +203,32 @@ async fn talk(listed: Listed, stream: TcpStream, peer: Peer, activity: Arc<Activ
         .serve_connection(io, service)
         .without_shutdown();
     match connection.await {
-        Ok(parts) => finish(parts.io.into_inner().into_inner(), front.limits.linger_time).await,
-        Err(error) => log::debug!("{}: {error}", peer.address),
+        Ok(parts) => finish(parts.io.into_inner().into_inner(), &front.limits).await,
+        Err(error) => log::debug!("{}: {error}", caller.peer.address),
     }
 }
 
 /// Ends a connection so that its last answer arrives: the kernel resets a connection that is closed with
 /// bytes unread, and the client then loses what was on its way. So those bytes are read and dropped, until
-/// the client closes or `patience` is over.
-async fn finish(mut stream: TcpStream, patience: Duration) {
+/// the client closes or a limit is reached.
+async fn finish(mut stream: TcpStream, limits: &Limits) {
     let mut dropped = [0; 4096];
     if !matches!(stream.try_read(&mut dropped), Ok(1..)) {
         return;
     }
     let drained = async {
         stream.shutdown().await?;
-        while stream.read(&mut dropped).await? > 0 {}
+        let mut left = limits.linger_bytes;
+        while left > 0 {
+            match stream.read(&mut dropped).await? {
+                0 => break,
+                n => left = left.saturating_sub(n),
+            }
+        }
         Ok::<_, std::io::Error>(())
     };
     // However that ends, the connection is closed.
-    let _ = tokio::time::timeout(patience, drained).await;
+    let _ = tokio::time::timeout(limits.linger_time, drained).await;
 }
 
 /// Random bytes for tokens: a random start of this process and a count, so that no two are alike

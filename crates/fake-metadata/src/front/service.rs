@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::Front;
 use super::body::Whole;
 use super::peer::Peer;
+use crate::callers::Connection;
 use crate::state::Live;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
@@ -40,10 +41,11 @@ impl std::error::Error for Withheld {}
 /// Answers one request.
 pub(super) async fn answer(
     front: &Front,
-    peer: Peer,
+    caller: &Connection,
     request: Request<Incoming>,
 ) -> Result<Response<Whole>, Withheld> {
     let begun = Instant::now();
+    let peer = caller.peer;
     let live = front.state.live().clone();
     let now = Timestamp::now();
     let reply = match refused_host(&live, &request) {
@@ -54,7 +56,7 @@ pub(super) async fn answer(
             );
             imds::Reply::error(imds::Status::Forbidden)
         }
-        None => reply_to(front, &live, &request, &peer, now).await,
+        None => reply_to(front, &live, &request, caller, now).await,
     };
     let withheld = reply.is_token() && live.hop_limit.is_some_and(|limit| !peer.is_reached_with(limit));
     log_line(&request, peer, &reply, begun, withheld);
@@ -71,17 +73,18 @@ async fn reply_to(
     front: &Front,
     live: &Live,
     request: &Request<Incoming>,
-    peer: &Peer,
+    caller: &Connection,
     now: Timestamp,
 ) -> imds::Reply {
     let headers = request.headers();
+    let role = front.state.finder.role(&live.rules, caller).await;
     let asked = imds::Request {
         method: request.method().as_str(),
         target: request.uri().path_and_query().map_or("/", |t| t.as_str()),
         token: field(headers, &TOKEN),
         token_ttl: field(headers, &TOKEN_TTL),
         forwarded_for: headers.contains_key(FORWARDED_FOR),
-        role: live.default_role.as_deref(),
+        role: role.as_deref(),
         nonce: front.nonce(request.method()),
     };
     let mut credentials = None;
@@ -94,7 +97,7 @@ async fn reply_to(
         match imds::respond(&live.snapshot, &asked, &facts, now) {
             imds::Outcome::Reply(reply) => return reply,
             imds::Outcome::Needs(imds::Need::Credentials { role, .. }) => {
-                let answer = front.state.credentials(&role, peer, now).await;
+                let answer = front.state.credentials(&role, caller, now).await;
                 credentials = Some((role, answer));
             }
             imds::Outcome::Needs(imds::Need::Signatures { document, signing_time }) => {

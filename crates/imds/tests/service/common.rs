@@ -1,10 +1,12 @@
 //! A service of one instance, asked the way the daemon asks: what a reply needs is found out and given.
 
-use std::sync::LazyLock;
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex};
 
+use bytes::Bytes;
 use imds::{
     Delivery, Endpoint, Facts, Instance, InstanceSpec, Need, Outcome, Overrides, Reply, Request, RoleAnswer,
-    RoleEntry, Signer, Snapshot, TokenKey, TokenMode, Trees, respond,
+    RoleDocument, RoleEntry, Signatures, Signer, Snapshot, TokenKey, TokenMode, Trees, respond,
 };
 use jiff::Timestamp;
 use rsa::rand_core::{CryptoRng, RngCore};
@@ -52,6 +54,8 @@ impl CryptoRng for Counter {}
 
 pub struct TestService {
     pub snapshot: Snapshot,
+    /// As the daemon does, each document is signed once.
+    signed: Mutex<HashMap<Bytes, Signatures>>,
 }
 
 impl TestService {
@@ -70,7 +74,7 @@ impl TestService {
             trees,
             modified: now(),
         };
-        TestService { snapshot }
+        TestService { snapshot, signed: Mutex::default() }
     }
 
     /// The reply, with whatever it needs.
@@ -83,8 +87,10 @@ impl TestService {
                 finished(respond(&self.snapshot, request, &facts, now()))
             }
             Outcome::Needs(Need::Signatures { document, signing_time }) => {
-                let signatures = SIGNER.sign(document, signing_time).unwrap();
-                let facts = Facts { signatures: Some(&signatures), ..Facts::default() };
+                let mut signed = self.signed.lock().unwrap();
+                let made = signed.entry(document.clone());
+                let signatures = made.or_insert_with(|| SIGNER.sign(document, signing_time).unwrap());
+                let facts = Facts { signatures: Some(signatures), ..Facts::default() };
                 finished(respond(&self.snapshot, request, &facts, now()))
             }
         }
@@ -106,7 +112,11 @@ pub fn finished(outcome: Outcome) -> Reply {
     }
 }
 
-pub fn credentials(delivery: Delivery) -> RoleAnswer {
+pub fn credentials(delivery: Delivery) -> RoleDocument {
+    RoleDocument::new(&answer(delivery))
+}
+
+pub fn answer(delivery: Delivery) -> RoleAnswer {
     RoleAnswer::Success {
         access_key_id: format!("ASIAEXAMPLE{}", delivery.as_str().to_uppercase()),
         secret_access_key: "not a secret".to_owned(),

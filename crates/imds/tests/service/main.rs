@@ -3,5 +3,10 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod common;
+mod crawl;
 mod depth;
 mod identity;
+mod instance;
+mod overrides;
+mod roles;
+mod wire;

@@ -1,0 +1,86 @@
+//! From a connection to its caller's role: the rules decide, and the facts they lack are found.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+
+use super::rules::{Decision, Facts, Grant, Rules, User};
+use super::sockets::SockDiag;
+use crate::front::Peer;
+
+/// One connection of a caller, with what has been found out about it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) peer: Peer,
+    ours: SocketAddr,
+    user: OnceLock<User>,
+}
+
+impl Connection {
+    /// `ours` is the connection's own end.
+    pub(crate) fn new(peer: Peer, ours: SocketAddr) -> Self {
+        let ours = SocketAddr::new(ours.ip().to_canonical(), ours.port());
+        Connection { peer, ours, user: OnceLock::new() }
+    }
+
+    /// Who it is, in words for `status`.
+    pub(crate) fn who(&self) -> String {
+        let address = self.peer.address;
+        match self.user.get() {
+            Some(User::Uid(uid)) => format!("user {uid} ({address})"),
+            _ => address.to_string(),
+        }
+    }
+}
+
+/// Finds callers' roles.
+pub(crate) struct Finder {
+    kernel: Result<SockDiag, io::Error>,
+}
+
+impl Finder {
+    pub(crate) fn new() -> Self {
+        Finder { kernel: SockDiag::open() }
+    }
+
+    /// Why local users cannot be told apart, when they cannot.
+    pub(crate) fn users_error(&self) -> Option<String> {
+        self.kernel.as_ref().err().map(|e| format!("open a sock_diag socket: {e} (allow AF_NETLINK)"))
+    }
+
+    /// Looks at a connection that was just accepted. The owner of the client's socket is looked up now
+    /// and not at the first request: where conntrack had to give a redirected connection another port,
+    /// a socket with that port that somebody opens later would pass for the client's.
+    pub(crate) fn greet(&self, rules: &Rules, connection: &Connection) {
+        if rules.ask_users() && connection.peer.local {
+            self.user(connection);
+        }
+    }
+
+    /// The role of a connection's caller.
+    pub(crate) async fn role(&self, rules: &Rules, connection: &Connection) -> Grant {
+        let mut facts = Facts {
+            address: connection.peer.address.ip(),
+            local: connection.peer.local,
+            container: None,
+            user: None,
+        };
+        loop {
+            match rules.decide(&facts) {
+                Decision::Grant(grant) => return grant,
+                Decision::NeedsUser => facts.user = Some(self.user(connection)),
+                Decision::NeedsContainer => facts.container = Some(super::rules::Container::Unknown),
+            }
+        }
+    }
+
+    fn user(&self, connection: &Connection) -> User {
+        *connection.user.get_or_init(|| {
+            let Ok(kernel) = &self.kernel else { return User::Unknown };
+            kernel.user(connection.peer.address, connection.ours).unwrap_or_else(|error| {
+                log::warn!("{}: look up the owner of the socket: {error}", connection.peer.address);
+                User::Unknown
+            })
+        })
+    }
+}
