@@ -116,7 +116,7 @@ impl fmt::Display for KeyPath {
 }
 
 /// The keys that the table at `path` may hold; `None` where any name may stand.
-fn known(path: &KeyPath) -> Option<Vec<&'static str>> {
+pub(super) fn known(path: &KeyPath) -> Option<Vec<&'static str>> {
     fn of<T: for<'de> Deserialize<'de>>() -> Option<Vec<&'static str>> {
         Some(serde_introspect::<T>().to_vec())
     }
