@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from package.system import LO_STANZA, System
-from rig.box import Systems
+pytest.register_assert_rewrite("package.system")
+
+from package.system import LO_STANZA, System  # noqa: E402
+from rig.box import Systems  # noqa: E402
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fake-metadata"
 
 # The commit that the older package is built from: the first that had a package.
-EARLIER = "HEAD"
+EARLIER = "893749a560a3e6b04860d9048f0f9300a34d6e5c"
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or CHECKOUT / "target").resolve()
 
 

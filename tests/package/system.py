@@ -27,11 +27,15 @@ LEFT_BY_ANY_PACKAGE = [
     "/var/cache/apt/*",
     "/var/lib/apt/lists/auxfiles",
     "/var/lib/apt/extended_states",
+    "/var/cache/debconf/*",
     "/var/lib/dpkg/*-old",
     "/etc/passwd-",
     "/etc/group-",
     "/etc/shadow-",
     "/etc/gshadow-",
+    # useradd writes the new user into these, and userdel does not take the place back.
+    "/var/log/faillog",
+    "/var/log/lastlog",
     # insserv's cache: the same services in an order that changes from run to run.
     "/etc/init.d/.depend.*",
 ]
@@ -48,10 +52,35 @@ LEFT_BY_ANY_BOOT = [
 ]
 
 
-def without_rules_of_ours(saved: str) -> list[str]:
-    """The lines of iptables-save, in order, but for our rules, comments and the counters."""
-    lines = [re.sub(r"\[\d+:\d+\]", "", line) for line in saved.splitlines() if not line.startswith("#")]
-    return [line for line in lines if "fake-metadata." not in line]
+def others_rules(saved: str) -> list[str]:
+    """iptables-save as `TABLE LINE`, in order, without our rules, comments and counters.
+
+    A builtin chain that accepts and has no rule is left out: iptables-nft makes it with the first rule of a table
+    and never takes it away, and it does nothing.
+    """
+    found, table = [], ""
+    for line in saved.splitlines():
+        line = re.sub(r"\s*\[\d+:\d+\]", "", line)
+        if line.startswith("*"):
+            table = line[1:]
+        elif re.match(r"-|:(?!\w+ ACCEPT$)", line) and METADATA_ADDRESS not in line:
+            found.append(f"{table} {line}")
+    return found
+
+
+def others_ruleset(listed: str) -> list[str]:
+    """`nft list ruleset` as `TABLE CHAIN LINE`, in order, with the same left out."""
+    found, where = [], []
+    for line in map(str.strip, listed.splitlines()):
+        if line.endswith("{"):
+            where.append(line[:-1].strip())
+        elif line == "}":
+            where.pop()
+        elif METADATA_ADDRESS not in line and line:
+            of_iptables = re.fullmatch(r"table ip6? (raw|nat|filter|mangle)", where[0])
+            if not (of_iptables and re.fullmatch(r"type .* policy accept;", line)):
+                found.append(" ".join([*where, line]))
+    return found
 
 
 @dataclass
@@ -165,9 +194,9 @@ class System:
         }
         return {
             "addresses": addresses,
-            "nft": without_rules_of_ours(self.rules("nft")),
-            "legacy": without_rules_of_ours(self.rules("legacy")),
-            "ruleset": without_rules_of_ours(self.box.sh("nft -s list ruleset 2>/dev/null")),
+            "nft": others_rules(self.rules("nft")),
+            "legacy": others_rules(self.rules("legacy")),
+            "ruleset": others_ruleset(self.box.sh("nft -s list ruleset 2>/dev/null")),
         }
 
     def our_rules(self) -> list[str]:
@@ -253,7 +282,7 @@ class System:
             ["/etc/init.d/fake-metadata", "start"],
             ["/etc/init.d/fake-metadata", "status"],
             ["/etc/init.d/fake-metadata", "stop"],
-            ["logrotate", "-f", "/etc/logrotate.d/fake-metadata"],
+            ["logrotate", "-f", "-s", "/tmp/logrotate", "/etc/logrotate.d/fake-metadata"],
         ):
             said = self.box.run(*argv)
             assert said.stdout == "", argv

@@ -105,6 +105,7 @@ def test_a_life_with_the_package(boot, deb, older, name):
 def test_without_an_init(boot, deb, older):
     """A container or an image: nothing starts services, one line says so, and by hand all works."""
     system = boot("deb12-bare")
+    system.box.sh("ip link set lo up")
     before = system.box.listing()
     network = system.network()
 
@@ -113,7 +114,7 @@ def test_without_an_init(boot, deb, older):
     assert "fake-metadata: no init runs here" in said
     system.assert_no_network()
 
-    system.box.sh("ip link set lo up; fake-metadata-setup apply")
+    system.box.sh("fake-metadata-setup apply")
     system.box.sh("setpriv --reuid fake-metadata --regid fake-metadata --clear-groups setsid"
                   " fake-metadata serve --control /tmp/control.sock >/dev/null 2>&1 &")
     until(system.answers, "start the daemon by hand")
