@@ -341,10 +341,10 @@ fn contradictions_are_refused_with_key_and_cure() {
         ("instance-id = ''", "instance-id", "empty"),
         ("instance-id = \"i-1\\n\"", "instance-id", "control character"),
         ("mac = '0e:00'", "mac", "MAC address"),
-        ("local-ipv4 = '10.0.0'", "local-ipv4s", "IPv4"),
-        ("ipv6 = '10.0.0.1'", "ipv6s", "IPv6"),
+        ("local-ipv4 = '10.0.0'", "local-ipv4", "IPv4"),
+        ("ipv6 = '10.0.0.1'", "ipv6", "IPv6"),
         ("subnet-ipv4-cidr-block = '10.0.1.1/24'", "subnet-ipv4-cidr-block", "10.0.1.0/24"),
-        ("local-ipv4 = '10.0.2.1'\nsubnet-ipv4-cidr-block = '10.0.1.0/24'", "local-ipv4s", "10.0.1.0/24"),
+        ("local-ipv4 = '10.0.2.1'\nsubnet-ipv4-cidr-block = '10.0.1.0/24'", "local-ipv4", "10.0.1.0/24"),
         (
             "vpc-ipv4-cidr-block = '10.1.0.0/16'\nsubnet-ipv4-cidr-block = '10.0.1.0/24'",
             "subnet-ipv4-cidr-block",
