@@ -198,3 +198,37 @@ fn two_runs_at_once_wait_for_each_other() {
     );
     assert_eq!(host.our_rules(), 4);
 }
+
+#[test]
+fn a_chain_that_another_came_to_use_stays() {
+    let host = Host::with_lo_stanza(Backend::Nft);
+    host.must("apply");
+    host.sh("iptables -t nat -A OUTPUT -d 10.9.9.9/32 -p tcp --dport 80 -j REDIRECT --to-ports 9; iptables -t raw -P OUTPUT DROP");
+    let removed = host.must("remove");
+    let left = host.sh("iptables -t nat -S OUTPUT; iptables -t raw -S OUTPUT");
+    assert!(left.contains("-A OUTPUT -d 10.9.9.9/32"), "{left}");
+    assert!(left.contains("-P OUTPUT DROP"), "{left}");
+    assert!(!removed.out.contains("delete empty nftables chain ip nat OUTPUT"), "{removed:?}");
+    assert_eq!(host.our_rules(), 0);
+}
+
+/// The commands of docs/network.md, "Undoing it by hand".
+#[test]
+fn the_documented_way_to_undo_by_hand_works() {
+    let page = include_str!("../../../docs/network.md");
+    let (_, section) = page.split_once("### Undoing it by hand").unwrap();
+    let commands = section.split("```").nth(1).unwrap();
+    for backend in BACKENDS {
+        let host = Host::with_lo_stanza(backend);
+        let addresses = host.sh("ip -o addr show dev lo");
+        let config = host.config("[network]\nbridges = [\"docker0\"]\n");
+        host.must(&format!("apply {config}"));
+        assert_eq!(host.our_rules(), 7, "{backend:?}");
+        host.sh(&format!("export PATH=/usr/sbin:/usr/bin:/sbin:/bin; set +e\n{commands}\ntrue"));
+        assert_eq!(host.our_rules(), 0, "{backend:?}");
+        assert_eq!(host.sh("ip -o addr show dev lo"), addresses, "{backend:?}");
+        assert_eq!(host.read_interfaces(), "auto lo\niface lo inet loopback\n", "{backend:?}");
+        assert!(host.must("remove").out.starts_with("nothing to remove"), "{backend:?}");
+        assert!(host.setup("status --json").out.contains(r#""state":"absent""#), "{backend:?}");
+    }
+}

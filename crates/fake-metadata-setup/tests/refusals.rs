@@ -148,6 +148,21 @@ fn remove_goes_on_after_a_lone_marker() {
 }
 
 #[test]
+fn remove_goes_on_when_the_rules_cannot_be_listed_and_keeps_the_journal() {
+    let host = Host::with_lo_stanza(Backend::Nft);
+    host.must("apply");
+    host.sh("printf '#!/bin/sh\\nexit 4\\n' >/run/broken; chmod +x /run/broken; mount --bind /run/broken /usr/sbin/xtables-nft-multi");
+    let said = host.setup("remove");
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("/usr/sbin/iptables-nft -t nat -S: "), "{said:?}");
+    assert!(!host.sh("ip -o addr show dev lo").contains("169.254.169.254"), "the rest is removed");
+    assert_eq!(host.read_interfaces(), "auto lo\niface lo inet loopback\n");
+    host.sh("umount /usr/sbin/xtables-nft-multi");
+    host.must("remove");
+    assert_eq!(host.our_rules(), 0);
+}
+
+#[test]
 fn the_port_is_another_programs() {
     let host = Host::with_lo_stanza(Backend::Nft);
     let _other = host.responder("webserver", &["127.0.0.1:8000"]);

@@ -80,13 +80,18 @@ fn watch_follows_by_itself_and_ends_on_a_signal() {
     let _second = mock.responder("second", &["10.5.0.3:80"]);
     let config = application.config("[network]\ntarget = \"mock\"\n");
     let mut command = application.command(common::SETUP);
-    let command = command.args(["apply", "--watch=1"]).args(config.split(' '));
-    let mut watch = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let errors = application.folder.path().join("errors");
+    let command = command.args(["apply", "--watch=1"]).args(config.split(' ')).stdout(Stdio::null());
+    let mut watch = command.stderr(fs::File::create(&errors).unwrap()).spawn().unwrap();
     let answers =
         |who: &str| application.get("169.254.169.254:80").is_ok_and(|answer| answer.starts_with(who));
     wait_for("the first mock", || answers("first"));
-    // A name that is gone for a while ends nothing.
+    // A name that is gone for a while is told once and ends nothing.
     name(&application, "");
+    wait_for("a warning", || {
+        fs::read_to_string(&errors).unwrap().contains("warning: resolve target mock:80")
+    });
+    assert!(answers("first"));
     name(&application, "10.5.0.3 mock\n");
     wait_for("the second mock", || answers("second"));
     application.sh("iptables -t nat -F OUTPUT");

@@ -53,24 +53,25 @@ pub(crate) struct InterfacesFile {
 
 impl Facts {
     /// Reads everything but the target. `calls` is the program that our block in `interfaces` calls, `ports` those
-    /// whose listeners matter.
+    /// whose listeners matter. What cannot be read is left out and pushed to `errors`.
     pub(crate) fn read(
         netlink: &Netlink,
         interfaces: &Path,
         calls: &str,
         ports: &[u16],
-    ) -> Result<Self, Error> {
+        errors: &mut Vec<Error>,
+    ) -> Self {
         let net_admin = has_net_admin();
         let ruleset = if net_admin { Ruleset::read() } else { None };
         let can_guard_arp = ruleset.as_ref().is_some_and(|now| now.has_arp_table() || nft::can_guard_arp());
-        Ok(Self {
+        Self {
             net_admin,
-            addresses: netlink.addresses()?,
-            routes: netlink.routes_to(crate::IPV4)?,
+            addresses: known(netlink.addresses(), errors),
+            routes: known(netlink.routes_to(crate::IPV4), errors),
             iptables: Program::active(Family::V4),
             ip6tables: Program::active(Family::V6),
-            rules: if net_admin { read_rules()? } else { Vec::new() },
-            interfaces: read_interfaces(interfaces, calls)?,
+            rules: if net_admin { known(read_rules(), errors) } else { Vec::new() },
+            interfaces: known(read_interfaces(interfaces, calls), errors),
             ipv6_on: ipv6_is_on(),
             denying_input: if net_admin { denying_input() } else { Vec::new() },
             ruleset,
@@ -78,7 +79,7 @@ impl Facts {
             listeners: listeners::read(ports),
             cloud: Machine::read().cloud(),
             target: None,
-        })
+        }
     }
 
     /// The address as it is on some interface.
@@ -101,6 +102,14 @@ impl Facts {
             Family::V6 => self.ip6tables,
         }
     }
+}
+
+/// What was read, or nothing and one error more.
+fn known<T: Default>(read: Result<T, Error>, errors: &mut Vec<Error>) -> T {
+    read.unwrap_or_else(|error| {
+        errors.push(error);
+        T::default()
+    })
 }
 
 fn read_rules() -> Result<Vec<FoundRule>, Error> {

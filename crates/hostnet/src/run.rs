@@ -192,8 +192,12 @@ impl Run<'_> {
     }
 
     fn sweep(&self, journal: &Journal) -> Result<(), Error> {
-        let facts =
-            Facts::read(self.netlink, &self.options.paths.interfaces, &self.options.paths.program, &[])?;
+        let paths = &self.options.paths;
+        let mut errors = Vec::new();
+        let facts = Facts::read(self.netlink, &paths.interfaces, &paths.program, &[], &mut errors);
+        if !errors.is_empty() {
+            return Err(Error::Several(errors));
+        }
         survey::sweep_steps(&facts, journal.entries())
             .iter()
             .try_for_each(|step| step.perform(self.netlink, &self.kill))
@@ -265,7 +269,7 @@ pub fn remove(options: &Options) -> Result<Report, Error> {
     let netlink = Netlink::open()?;
     let mut journal = Journal::lock(&paths.state)?;
     let kill = Kill::at(options.kill_at);
-    let (steps, mut errors) = undo_steps(options, &netlink, journal.entries())?;
+    let (steps, mut errors) = undo_steps(options, &netlink, journal.entries());
     let mut report = Report::default();
     for step in steps {
         kill.point();
@@ -297,7 +301,7 @@ fn remove_leftover(options: &Options) -> Result<(), Error> {
 pub fn plan_remove(options: &Options) -> Result<Report, Error> {
     require_root()?;
     let entries = Entries::read(&options.paths.state)?;
-    let (steps, errors) = undo_steps(options, &Netlink::open()?, &entries)?;
+    let (steps, errors) = undo_steps(options, &Netlink::open()?, &entries);
     if !errors.is_empty() {
         return Err(Error::Several(errors));
     }
@@ -305,14 +309,11 @@ pub fn plan_remove(options: &Options) -> Result<Report, Error> {
 }
 
 /// The steps that undo everything, last done first, and what already cannot be undone.
-fn undo_steps(
-    options: &Options,
-    netlink: &Netlink,
-    entries: &Entries,
-) -> Result<(Vec<Step>, Vec<Error>), Error> {
+fn undo_steps(options: &Options, netlink: &Netlink, entries: &Entries) -> (Vec<Step>, Vec<Error>) {
     let paths = &options.paths;
-    let facts = Facts::read(netlink, &paths.interfaces, &paths.program, &[])?;
+    // What cannot be read is reported, and the rest undone.
     let mut errors = Vec::new();
+    let facts = Facts::read(netlink, &paths.interfaces, &paths.program, &[], &mut errors);
     let mut steps = plan::kernel_steps(&facts, &Wanted::default(), &survey::owned(entries));
     match plan::block_steps(&facts, false, &paths.program) {
         Ok(block) => steps.extend(block),
@@ -324,7 +325,7 @@ fn undo_steps(
         // Rules of ours that nobody can list, let alone delete.
         errors.push(Error::NoIptables);
     }
-    Ok((steps, errors))
+    (steps, errors)
 }
 
 /// The step that undoes the newest journal entry first; what the journal does not know keeps its order, at the end.

@@ -34,9 +34,13 @@ impl Survey {
         targets: &[SocketAddrV4],
     ) -> Result<Self, Error> {
         let paths = &options.paths;
-        let mut facts = Facts::read(netlink, &paths.interfaces, &paths.program, &config.ports())?;
+        let mut errors = Vec::new();
+        let mut facts = Facts::read(netlink, &paths.interfaces, &paths.program, &config.ports(), &mut errors);
         if !facts.net_admin {
             return Err(Error::NotPermitted { action: "change the host network".into() });
+        }
+        if !errors.is_empty() {
+            return Err(Error::Several(errors));
         }
         // A name with several addresses must not move at every look.
         let current = facts.current_target().filter(|current| targets.contains(current));
