@@ -41,7 +41,7 @@ table inet firewall {
 	chain output { type filter hook output priority filter; policy accept; }
 }
 table ip other {
-	chain out { type nat hook output priority -90; ip daddr 10.99.0.9 tcp dport 80 redirect to :8081; }
+	chain leaving { type nat hook output priority -90; ip daddr 10.99.0.9 tcp dport 80 redirect to :8081; }
 }
 """
 INTERFACES = "# by hand\n" + LO_STANZA + "\tup ip addr add 10.99.0.1/32 dev lo || true\n\nauto eth0\niface eth0 inet manual\n"
@@ -59,7 +59,7 @@ def test_what_others_have_set_up_stays(boot, deb, name, backend):
     system.box.path("/etc/network/interfaces").write_text(INTERFACES)
     files = system.box.listing()
     before = system.network()
-    assert len(before[backend]) > 20 and "10.99.0.2" in str(before["addresses"])
+    assert len(before[backend]) > 10 and "10.99.0.2" in str(before["addresses"])
 
     system.install(deb)
     system.assert_served()

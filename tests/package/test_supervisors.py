@@ -8,12 +8,19 @@ from package.system import URL
 from rig.box import until
 
 INIT = "/etc/init.d/fake-metadata"
+DEFAULT = "/etc/default/fake-metadata"
 
 
 def restarted(system, old: int):
     """Waits for another process than `old` that answers."""
     until(lambda: (found := system.processes()) and found != [old], "start the daemon again", 30)
     system.assert_served()
+
+
+def choose(system, supervisor: str):
+    """Edits /etc/default/fake-metadata."""
+    text = system.box.read(DEFAULT)
+    system.box.write(DEFAULT, re.sub(r"^SUPERVISOR=.*$", f"SUPERVISOR={supervisor}", text, flags=re.M))
 
 
 # systemd
@@ -65,15 +72,14 @@ def test_the_unit_reloads_and_gives_up_on_a_wrong_configuration(boot, deb):
 def test_systemd_leaves_the_daemon_alone_when_another_is_chosen(boot, deb):
     system = boot("deb12-systemd")
     system.install(deb)
-    default = system.box.path("/etc/default/fake-metadata")
-    default.write_text(default.read_text().replace("SUPERVISOR=auto", "SUPERVISOR=none"))
+    choose(system, "none")
     system.box.sh("dpkg-reconfigure fake-metadata")
     assert (system.supervised(), system.processes()) == ([], [])
     system.reboot()
     assert (system.supervised(), system.processes()) == ([], [])
     system.assert_network()
 
-    default.write_text(default.read_text().replace("SUPERVISOR=none", "SUPERVISOR=runit"))
+    choose(system, "runit")
     said = system.box.run("/usr/lib/fake-metadata/supervisor", "chosen", check=False)
     assert said.returncode == 78
     assert said.stdout == (
@@ -189,10 +195,7 @@ def test_daemontools_hands_over_to_sysv_and_back(boot, deb):
     system = boot("deb12-daemontools")
     system.install(deb)
     system.assert_served()
-    default = system.box.path("/etc/default/fake-metadata")
-    shipped = default.read_text()
-
-    default.write_text(shipped.replace("SUPERVISOR=auto", "SUPERVISOR=sysv"))
+    choose(system, "sysv")
     system.box.sh("dpkg-reconfigure fake-metadata")
     until(system.answers, "SysV init starts the daemon")
     assert system.supervised() == ["sysv"] and len(system.processes()) == 1
@@ -200,7 +203,7 @@ def test_daemontools_hands_over_to_sysv_and_back(boot, deb):
     until(system.answers, "SysV init starts the daemon at boot")
     assert system.supervised() == ["sysv"] and len(system.processes()) == 1
 
-    default.write_text(shipped)
+    choose(system, "auto")
     system.box.sh("dpkg-reconfigure fake-metadata")
     system.assert_served()
     system.reboot()

@@ -219,6 +219,12 @@ class Box:
         """A file of the box, seen from outside. Symbolic links in it would lead outside: do not follow them."""
         return Path(f"/proc/{self.leader}/root") / inside.lstrip("/")
 
+    def read(self, inside: str) -> str:
+        return self.path(inside).read_text()
+
+    def write(self, inside: str, text: str):
+        self.path(inside).write_text(text)
+
     def console(self) -> str:
         return (self.folder / "console").read_text(errors="replace")
 
