@@ -1,23 +1,28 @@
 //! What is served: configuration turned into an immutable snapshot, and the one place where it is
 //! swapped. Every change goes through [`State::change`], so that a reader sees before or after.
 
+mod roles;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
-use crate::callers::{self, Connection, Finder, Rules};
+use crate::callers::{Connection, Engines, Finder, Rules, Watch};
 use crate::config::{Config, ConfigError, KeyPath, Loaded, Sources};
 use crate::front::Hosts;
 use crate::logging::Log;
+use crate::role_documents::RoleDocuments;
 use crate::state_dir::{StateDir, random};
+use roles::Given;
 
 const TOKEN_KEY: &str = "token.key";
 const CREDENTIAL_SEED: &str = "credentials.seed";
 
 /// Everything a request is answered from, at one moment.
 pub(crate) struct Live {
+    pub(crate) loaded: Arc<Loaded>,
     pub(crate) snapshot: imds::Snapshot,
     /// Who gets which role.
     pub(crate) rules: Rules,
@@ -33,6 +38,15 @@ pub(crate) struct Played {
 impl Played {
     /// Resolves the configuration: everything derived, files read, contradictions refused.
     pub(crate) fn from(loaded: &Loaded, launch: Timestamp) -> Result<Played, ConfigError> {
+        Played::with_roles(loaded, launch, Vec::new())
+    }
+
+    /// The same with roles beside those of the configuration.
+    fn with_roles(
+        loaded: &Loaded,
+        launch: Timestamp,
+        more: Vec<imds::RoleEntry>,
+    ) -> Result<Played, ConfigError> {
         let config = &loaded.config;
         let key = KeyPath::root().key("instance");
         let mut spec = config.instance.clone();
@@ -48,7 +62,7 @@ impl Played {
         credentials::Store::check(&config.role_specs(), &settings(config))
             .map_err(|e| refuse_role(loaded, e))?;
         let roles: Vec<imds::RoleEntry> =
-            config.roles().iter().map(|(name, role)| role.entry(name)).collect();
+            config.roles().iter().map(|(name, role)| role.entry(name)).chain(more).collect();
         let trees = imds::Trees::build(&instance, &roles, &config.tree)
             .map_err(|e| loaded.refuse(&KeyPath::root().key("tree").key(&e.path), e.message))?;
         Ok(Played { trees })
@@ -73,7 +87,7 @@ fn refuse_role(loaded: &Loaded, error: credentials::SpecError) -> ConfigError {
 #[derive(Clone)]
 struct World {
     loaded: Arc<Loaded>,
-    callers: Arc<callers::Resolved>,
+    given: Given,
 }
 
 /// The running service's state.
@@ -85,8 +99,10 @@ pub(crate) struct State {
     launch: Timestamp,
     listening: Vec<SocketAddr>,
     store: credentials::Store,
+    documents: RoleDocuments,
     pub(crate) finder: Finder,
-    mapping_watch: callers::Watch,
+    mapping_watch: Watch,
+    pub(crate) engines: Engines,
     outgoing: credentials::Outgoing,
     /// Held while the next snapshot is built.
     world: Mutex<World>,
@@ -118,8 +134,8 @@ impl State {
             seed: credentials::Seed::new(seed, launch),
         };
         let listening = loaded.config.listen();
-        let callers = Arc::new(callers::Resolved::load(&loaded)?);
-        let world = World { loaded: Arc::new(loaded), callers };
+        let given = Given::at_start(&loaded)?;
+        let world = World { loaded: Arc::new(loaded), given };
         let live = ArcSwap::from_pointee(live(&world, token_key, launch)?);
         let config = &world.loaded.config;
         let store = credentials::Store::new(&config.role_specs(), &settings(config), environment)
@@ -131,8 +147,10 @@ impl State {
             launch,
             listening,
             store,
+            documents: RoleDocuments::default(),
             finder: Finder::new(),
-            mapping_watch: callers::Watch::default(),
+            mapping_watch: Watch::default(),
+            engines: Engines::default(),
             outgoing,
             world: Mutex::new(world),
             live,
@@ -147,7 +165,7 @@ impl State {
         role: &imds::RoleKey,
         caller: &Connection,
         now: Timestamp,
-    ) -> imds::RoleAnswer {
+    ) -> imds::RoleDocument {
         let name = match role {
             imds::RoleKey::Role(name) => name,
             imds::RoleKey::Ec2Instance => credentials::IDENTITY_ROLE,
@@ -157,7 +175,7 @@ impl State {
             None => self.store.get(name).await,
         };
         self.store.note_asked(name, &caller.who(), now);
-        role_answer(&answer, now)
+        self.documents.of(name, &answer, now)
     }
 
     /// What is served at this moment.
@@ -177,7 +195,7 @@ impl State {
         let live = live(&next, self.token_key, self.launch)?;
         let config = &next.loaded.config;
         self.store
-            .replace(&config.role_specs(), &settings(config))
+            .replace(&next.role_specs(), &settings(config))
             .map_err(|e| refuse_role(&next.loaded, e))?;
         self.live.store(Arc::new(live));
         *world = next;
@@ -188,11 +206,10 @@ impl State {
     /// whole, what is in force stays, and the log says so.
     pub(crate) fn reload(self: &Arc<Self>) -> Result<(), ConfigError> {
         let reloaded = self.sources.load().and_then(|loaded| {
-            let callers = Arc::new(callers::Resolved::load(&loaded)?);
             let loaded = Arc::new(loaded);
             self.change(|world| {
                 world.loaded = loaded.clone();
-                world.callers = callers;
+                world.given = world.given.with(&loaded)?;
                 Ok::<_, ConfigError>(())
             })?;
             self.follow_callers();
@@ -219,30 +236,6 @@ impl State {
         }
     }
 
-    /// Follows what the callers' rules in force depend on outside of the configuration.
-    fn follow_callers(self: &Arc<Self>) {
-        let loaded = self.world().loaded;
-        let file = loaded.config.callers.mapping_file(&loaded.folder);
-        self.mapping_watch.follow(file, Arc::downgrade(self));
-    }
-
-    /// Reads the mapping file again. What is wrong with it is kept for `status` and logged.
-    pub(crate) fn reread_mapping(&self) {
-        let read = |world: &World| world.callers.reread(&world.loaded);
-        // Other files of the folder change too: only another content makes another snapshot.
-        let reread = read(&self.world()).and_then(|changed| match changed {
-            None => Ok(()),
-            Some(_) => self.change(|world| {
-                if let Some(changed) = read(world)? {
-                    world.callers = Arc::new(changed);
-                    log::info!("mapping file read again");
-                }
-                Ok(())
-            }),
-        });
-        self.mapping_watch.note(reread.err().map(|e| e.to_string()));
-    }
-
     fn world(&self) -> World {
         self.world.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -264,36 +257,18 @@ impl State {
             "default-role": live.rules.default_role(),
             "mapping-file-error": self.mapping_watch.error(),
             "users-error": self.finder.users_error().filter(|_| live.rules.ask_users()),
+            "engines": self.engines.status(),
             "roles": self.store.status(),
         })
     }
 }
 
-fn role_answer(answer: &credentials::Answer, now: Timestamp) -> imds::RoleAnswer {
-    match answer {
-        Ok(found) => {
-            let (last_updated, expiration) = found.shown_times(now);
-            imds::RoleAnswer::Success {
-                access_key_id: found.access_key_id.clone(),
-                secret_access_key: found.secret_access_key.expose().to_owned(),
-                token: found.token.as_ref().map(|token| token.expose().to_owned()),
-                last_updated,
-                expiration,
-                account_id: found.account_id.clone(),
-            }
-        }
-        Err(failure) => imds::RoleAnswer::Failure {
-            code: failure.code.clone(),
-            message: failure.message.clone(),
-            last_updated: failure.at,
-        },
-    }
-}
-
 fn live(world: &World, token_key: [u8; 32], launch: Timestamp) -> Result<Live, ConfigError> {
-    let played = Played::from(&world.loaded, launch)?;
     let config = &world.loaded.config;
+    let made = world.given.made(config).into_values().map(|made| made.entry).collect();
+    let played = Played::with_roles(&world.loaded, launch, made)?;
     Ok(Live {
+        loaded: world.loaded.clone(),
         snapshot: imds::Snapshot {
             tokens: config.tokens,
             endpoint: config.endpoint,
@@ -301,7 +276,7 @@ fn live(world: &World, token_key: [u8; 32], launch: Timestamp) -> Result<Live, C
             trees: played.trees,
             modified: Timestamp::now(),
         },
-        rules: Rules::new(&world.callers, config.default_role()),
+        rules: world.given.rules(config),
         hosts: Hosts::new(&config.hosts),
         hop_limit: config.hop_limit.map(|limit| limit.get()),
     })

@@ -4,6 +4,7 @@
 //! every leaf, host name, zone, ARN and the identity document agree, and refuses what contradicts itself.
 
 mod cidr;
+mod location;
 mod network;
 mod place;
 mod resolve;

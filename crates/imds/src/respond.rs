@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::documents;
 use crate::path::Decoded;
 use crate::reply::{ContentType, Reply, Status};
-use crate::request::{Delivery, Facts, HeaderField, Need, Request, RoleAnswer, RoleKey};
+use crate::request::{Delivery, Facts, HeaderField, Need, Request, RoleDocument, RoleKey};
 use crate::token::{TokenKey, parse_ttl};
-use crate::tree::{Found, Leaf, SignatureKind, Trees};
+use crate::tree::{Found, Leaf, SignatureKind, Tree, Trees};
 
 /// EC2's metadata option `HttpTokens`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
@@ -101,12 +101,10 @@ pub fn respond(snapshot: &Snapshot, request: &Request<'_>, facts: &Facts<'_>, no
             _ => Reply::allow(Status::NotAllowed, TOKEN_METHODS),
         }
     } else {
-        let lookup = || match path {
-            Some(path) => snapshot.trees.tree(request.role).lookup(path),
-            None => Found::Nothing,
-        };
+        let tree = snapshot.trees.tree(request.role);
+        let lookup = || path.map_or(Found::Nothing, |path| tree.lookup(path));
         match request.method {
-            "GET" | "HEAD" => match read(snapshot, request, lookup(), facts, delivery, now) {
+            "GET" | "HEAD" => match read(snapshot, tree, lookup(), facts, delivery, now) {
                 Ok(reply) => reply,
                 Err(need) => return Outcome::Needs(need),
             },
@@ -152,13 +150,12 @@ fn issue_token(snapshot: &Snapshot, request: &Request<'_>, now: Timestamp) -> Re
 /// The reply to a GET of what was found.
 fn read(
     snapshot: &Snapshot,
-    request: &Request<'_>,
+    tree: &Tree,
     found: Found<'_>,
     facts: &Facts<'_>,
     delivery: Delivery,
     now: Timestamp,
 ) -> Result<Reply, Need> {
-    let tree = snapshot.trees.tree(request.role);
     let plain = |body: Bytes, modified| Reply::data(ContentType::Plain, body, modified);
     let delivered = last_delivery(tree.launched(), now);
     Ok(match found {
@@ -175,11 +172,9 @@ fn read(
             plain(documents::identity_info(account, delivered).into(), delivered)
         }
         Found::Leaf(Leaf::Credentials { role, extended }) => {
-            let answer = known_credentials(facts, role)
+            let document = known_credentials(facts, role)
                 .ok_or_else(|| Need::Credentials { role: role.clone(), delivery })?;
-            let (RoleAnswer::Success { last_updated, .. } | RoleAnswer::Failure { last_updated, .. }) =
-                answer;
-            plain(documents::credentials(answer, *extended).into(), *last_updated)
+            plain(document.body(*extended), document.last_updated())
         }
         Found::Leaf(Leaf::Signature { kind, document }) => {
             let known = facts.signatures.filter(|signatures| signatures.document == document);
@@ -197,7 +192,7 @@ fn read(
     })
 }
 
-fn known_credentials<'a>(facts: &Facts<'a>, wanted: &RoleKey) -> Option<&'a RoleAnswer> {
+fn known_credentials<'a>(facts: &Facts<'a>, wanted: &RoleKey) -> Option<&'a RoleDocument> {
     facts.credentials.filter(|(role, _)| *role == wanted).map(|(_, answer)| answer)
 }
 

@@ -8,8 +8,8 @@
 
 use crate::version::Version;
 
-/// Path patterns below a version's root; `*` stands for one name. A path not listed here is as old as what it
-/// lies in.
+/// Path patterns below a version's root; `*` stands for one name. A path is no older
+/// than what it lies in.
 const SINCE: &[(&str, &str)] = &[
     ("dynamic", "2009-04-04"),
     ("meta-data/ancestor-ami-ids", "2007-10-10"),
@@ -57,19 +57,15 @@ const SINCE: &[(&str, &str)] = &[
     ("meta-data/tags", "2021-03-23"),
 ];
 
-/// Since when `path` (names below a version's root) exists by itself; what holds it may be younger.
+/// Since when `path` (names below a version's root) exists: no earlier than what it lies in.
 pub(crate) fn since(path: &[&str]) -> Version {
-    SINCE
-        .iter()
-        .find(|(pattern, _)| matches(pattern, path))
-        .and_then(|(_, version)| Version::named(version))
-        .unwrap_or(Version::FIRST)
+    let known = SINCE.iter().filter(|(pattern, _)| lies_at_or_below(path, pattern));
+    known.filter_map(|(_, version)| Version::named(version)).max().unwrap_or(Version::FIRST)
 }
 
-fn matches(pattern: &str, path: &[&str]) -> bool {
+fn lies_at_or_below(path: &[&str], pattern: &str) -> bool {
     let mut names = path.iter();
     pattern.split('/').all(|wanted| names.next().is_some_and(|name| wanted == "*" || wanted == *name))
-        && names.next().is_none()
 }
 
 #[cfg(test)]
@@ -87,9 +83,10 @@ mod tests {
     fn patterns() {
         let mac = ["meta-data", "network", "interfaces", "macs", "0e:00:00:00:00:01", "network-card"];
         assert_eq!(since(&mac).name(), "2021-01-03");
-        assert_eq!(since(&mac[..5]), Version::FIRST);
+        assert_eq!(since(&mac[..5]).name(), "2011-01-01");
         assert_eq!(since(&["meta-data", "placement", "region"]).name(), "2019-10-01");
-        assert_eq!(since(&["meta-data", "placement", "region", "x"]), Version::FIRST);
+        assert_eq!(since(&["meta-data", "placement", "region", "x"]).name(), "2019-10-01");
+        assert_eq!(since(&["meta-data", "services", "domain"]).name(), "2014-02-25");
         assert_eq!(since(&["meta-data", "mine"]), Version::FIRST);
     }
 }

@@ -5,7 +5,9 @@
 
 mod build;
 mod dir;
+mod edit;
 mod overrides;
+mod recording;
 mod role;
 mod trees;
 
@@ -16,6 +18,7 @@ use jiff::Timestamp;
 
 pub(crate) use dir::{Dir, Node};
 pub use overrides::{Override, Overrides, TreeError};
+pub use recording::{Recorded, Recording, is_secret};
 pub use role::{InfoFailure, InstanceProfile, RoleEntry};
 pub use trees::Trees;
 
@@ -59,6 +62,17 @@ pub enum SignatureKind {
     Pkcs7,
     /// `rsa2048`
     Rsa2048,
+}
+
+impl SignatureKind {
+    /// The leaf's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            SignatureKind::Signature => "signature",
+            SignatureKind::Pkcs7 => "pkcs7",
+            SignatureKind::Rsa2048 => "rsa2048",
+        }
+    }
 }
 
 /// What a path leads to.

@@ -17,6 +17,19 @@ pub(crate) struct Network {
 }
 
 impl Network {
+    /// Whether the address is in it.
+    pub(crate) fn holds(&self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.address.is_ipv4() && Network::around(address, self.prefix) == *self
+    }
+
+    /// The network around an address as others write it, where bits beyond the prefix may be set.
+    pub(crate) fn around_text(text: &str) -> Option<Network> {
+        let (address, prefix) = text.split_once('/')?;
+        let address: IpAddr = address.parse().ok()?;
+        let prefix = prefix.parse().ok().filter(|prefix| *prefix <= bits(address))?;
+        Some(Network::around(address, prefix))
+    }
+
     /// The network of `prefix` bits around an address.
     fn around(address: IpAddr, prefix: u8) -> Network {
         let address = match address {
@@ -45,7 +58,8 @@ impl FromStr for Network {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
         };
-        let wrong = || format!("{text:?} is neither an address nor a network (write 192.0.2.7 or 10.0.0.0/8)");
+        let wrong =
+            || format!("{text:?} is neither an address nor a network (write 192.0.2.7 or 10.0.0.0/8)");
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
         let prefix = match prefix {
             None => bits(address),
@@ -93,10 +107,12 @@ impl Networks {
     }
 
     fn narrowest(&self, address: IpAddr) -> Option<(u8, &Grant)> {
-        self.by_prefix.iter().filter(|(prefix, _)| prefix.0 <= bits(address)).find_map(|(prefix, networks)| {
-            let network = Network::around(address, prefix.0).address;
-            networks.get(&network).map(|grant| (prefix.0, grant))
-        })
+        self.by_prefix.iter().filter(|(prefix, _)| prefix.0 <= bits(address)).find_map(
+            |(prefix, networks)| {
+                let network = Network::around(address, prefix.0).address;
+                networks.get(&network).map(|grant| (prefix.0, grant))
+            },
+        )
     }
 
     /// The same table with the networks of another one in it; this one's stay where both have one.
@@ -157,6 +173,16 @@ mod tests {
     }
 
     #[test]
+    fn a_network_holds_its_own_addresses() {
+        let network = Network::around_text("172.17.0.1/16").unwrap();
+        assert_eq!(network.to_string(), "172.17.0.0/16");
+        assert!(network.holds("172.17.255.255".parse().unwrap()));
+        assert!(!network.holds("172.18.0.0".parse().unwrap()));
+        assert!(!network.holds("::".parse().unwrap()));
+        assert_eq!(Network::around_text("172.17.0.1/33"), None);
+    }
+
+    #[test]
     fn an_ipv4_network_in_ipv6_form_is_an_ipv4_network() {
         assert_eq!(role(&table(&[("::ffff:10.0.0.0/104", "a")]), "10.2.3.4"), Some("a"));
     }
@@ -165,7 +191,8 @@ mod tests {
     fn what_is_no_network_is_refused_with_what_to_write() {
         let refused = |text: &str| text.parse::<Network>().unwrap_err();
         assert_eq!(refused("10.1.2.3/8"), "10.1.2.3/8 has bits set beyond its prefix (write 10.0.0.0/8)");
-        for text in ["", "10", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/x", "fd00::/129", "localhost", "10.0.0.0/-1"]
+        for text in
+            ["", "10", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/x", "fd00::/129", "localhost", "10.0.0.0/-1"]
         {
             assert!(refused(text).contains("is neither an address nor a network"), "{text}");
         }

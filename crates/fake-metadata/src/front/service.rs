@@ -56,7 +56,7 @@ pub(super) async fn answer(
             );
             imds::Reply::error(imds::Status::Forbidden)
         }
-        None => reply_to(front, &live, &request, caller, now).await,
+        None => reply_to(front, &request, caller, now).await,
     };
     let withheld = reply.is_token() && live.hop_limit.is_some_and(|limit| !peer.is_reached_with(limit));
     log_line(&request, peer, &reply, begun, withheld);
@@ -71,13 +71,13 @@ pub(super) async fn answer(
 /// Asks `imds`, and whoever else must be asked first.
 async fn reply_to(
     front: &Front,
-    live: &Live,
     request: &Request<Incoming>,
     caller: &Connection,
     now: Timestamp,
 ) -> imds::Reply {
     let headers = request.headers();
-    let role = front.state.finder.role(&live.rules, caller).await;
+    let role = front.state.role(caller).await;
+    let live = front.state.live().clone();
     let asked = imds::Request {
         method: request.method().as_str(),
         target: request.uri().path_and_query().map_or("/", |t| t.as_str()),

@@ -1,12 +1,14 @@
 //! Network interfaces: each as its leaves say, completed and checked against each other.
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+mod blocks;
+mod completion;
 
-use super::cidr::{Cidr4, Cidr6};
-use super::spec::{HostnameType, InterfaceSpec, ListOrText};
-use super::value::{self, Checked, always, lines, optional, refuse};
+use std::collections::BTreeMap;
+
+use super::spec::{HostnameType, InterfaceSpec};
+use super::value::{Checked, refuse};
 use super::{InstanceSpec, place};
+use completion::Completion;
 
 /// An interface, complete. Empty lists and `None` are leaves that are not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +37,16 @@ pub(crate) struct Interface {
     pub(crate) vpc_ipv6_cidr_blocks: Vec<String>,
 }
 
-/// The blocks and address of the default instance: those of a default VPC.
-const DEFAULT_VPC: &str = "172.31.0.0/16";
-const DEFAULT_SUBNET: &str = "172.31.16.0/20";
+/// What no two interfaces of an instance can have in common.
+const SHARED_BY_NONE: [(&str, Values); 5] = [
+    ("mac", |interface| vec![&interface.mac]),
+    ("interface-id", |interface| vec![&interface.interface_id]),
+    ("local-ipv4s", |interface| interface.local_ipv4s.iter().collect()),
+    ("public-ipv4s", |interface| interface.public_ipv4s.iter().collect()),
+    ("ipv6s", |interface| interface.ipv6s.iter().collect()),
+];
+
+type Values = for<'a> fn(&'a Interface) -> Vec<&'a String>;
 
 /// What the interfaces take from the instance.
 pub(super) struct Owner<'a> {
@@ -60,10 +69,14 @@ pub(super) fn interfaces(spec: &InstanceSpec, owner: &Owner<'_>) -> Checked<Vec<
         if entry.is_primary() {
             entry.spec = with_top_level(entry.spec, &entry.key, spec)?;
         }
-        let interface = Completion { entry: &entry, owner, primary: complete.first() }.interface()?;
-        if let Some(twin) = complete.iter().find(|other| other.mac == interface.mac) {
-            let message = format!("{} is the address of interface {} too", interface.mac, twin.interface_id);
-            return refuse(entry.key_of("mac"), message);
+        let interface = Completion { entry: &entry, owner, others: &complete }.interface()?;
+        for (leaf, of) in SHARED_BY_NONE {
+            for other in &complete {
+                if let Some(twice) = of(&interface).into_iter().find(|value| of(other).contains(value)) {
+                    let message = format!("{twice} is that of interface {} too", other.interface_id);
+                    return refuse(entry.key_of(leaf), message);
+                }
+            }
         }
         complete.push(interface);
     }
@@ -81,7 +94,13 @@ struct Numbered {
 
 impl Numbered {
     fn key_of(&self, leaf: &str) -> String {
-        format!("{}{leaf}", self.key)
+        // The instance's own keys are singular where an interface takes a list.
+        match leaf {
+            "local-ipv4s" | "public-ipv4s" | "ipv6s" if self.key.is_empty() => {
+                leaf.trim_end_matches('s').into()
+            }
+            _ => format!("{}{leaf}", self.key),
+        }
     }
 
     fn is_primary(&self) -> bool {
@@ -169,305 +188,6 @@ fn with_top_level(mut own: InterfaceSpec, at: &str, top: &InstanceSpec) -> Check
         }
     }
     Ok(own)
-}
-
-/// One interface being completed.
-struct Completion<'a> {
-    entry: &'a Numbered,
-    owner: &'a Owner<'a>,
-    /// The primary interface, once it is complete.
-    primary: Option<&'a Interface>,
-}
-
-impl Completion<'_> {
-    fn key(&self, leaf: &str) -> String {
-        self.entry.key_of(leaf)
-    }
-
-    fn interface(&self) -> Checked<Interface> {
-        let (spec, owner) = (&self.entry.spec, self.owner);
-        let device = self.entry.device.to_string();
-        let card = self.entry.card.map(|card| card.to_string());
-        let seed = [owner.instance_id, card.as_deref().unwrap_or("0"), &device];
-        let mac = match spec.mac.as_deref() {
-            Some(mac) => value::mac(&self.key("mac"), mac)?,
-            None => value::made_up_mac(&seed),
-        };
-        let interface_id = value::made_up_id("eni", &seed);
-        let (local_ipv4s, blocks) = self.ipv4()?;
-        let (ipv6s, subnet_ipv6, vpc_ipv6) = self.ipv6()?;
-        let (public_ipv4s, ipv4_associations) = self.public(&local_ipv4s)?;
-        let public_hostname = match spec.public_hostname.as_deref() {
-            Some(name) => optional(&self.key("public-hostname"), Some(name))?,
-            None => public_ipv4s.first().map(|public| place::public_hostname(public, owner.region)),
-        };
-        let local_hostname = match spec.local_hostname.as_deref() {
-            Some(name) => optional(&self.key("local-hostname"), Some(name))?,
-            None => Some(hostname(owner, local_ipv4s.first())),
-        };
-        let (security_groups, security_group_ids) = self.security_groups()?;
-        let place = [owner.account_id, owner.region];
-        let default = |of: fn(&Interface) -> &String, prefix: &str| match self.primary {
-            Some(primary) => of(primary).clone(),
-            None => value::made_up_id(prefix, &place),
-        };
-        Ok(Interface {
-            interface_id: self.always("interface-id", &spec.interface_id, interface_id)?,
-            subnet_id: self.always("subnet-id", &spec.subnet_id, default(|i| &i.subnet_id, "subnet"))?,
-            vpc_id: self.always("vpc-id", &spec.vpc_id, default(|i| &i.vpc_id, "vpc"))?,
-            owner_id: match &spec.owner_id {
-                Some(id) => value::account(&self.key("owner-id"), id.clone())?,
-                None => owner.account_id.to_owned(),
-            },
-            ipv4_prefix: self.blocks4("ipv4-prefix", &spec.ipv4_prefix)?,
-            ipv6_prefix: self.blocks6("ipv6-prefix", &spec.ipv6_prefix)?,
-            subnet_ipv4_cidr_block: blocks.subnet.map(|block| block.to_string()),
-            vpc_ipv4_cidr_block: blocks.vpc.map(|block| block.to_string()),
-            vpc_ipv4_cidr_blocks: blocks.vpcs,
-            subnet_ipv6_cidr_blocks: subnet_ipv6,
-            vpc_ipv6_cidr_blocks: vpc_ipv6,
-            device_number: device,
-            network_card: card,
-            ipv4_associations,
-            ipv6s,
-            local_hostname,
-            local_ipv4s,
-            mac,
-            public_hostname,
-            public_ipv4s,
-            security_group_ids,
-            security_groups,
-        })
-    }
-
-    fn always(&self, leaf: &str, value: &Option<String>, default: String) -> Checked<String> {
-        always(&self.key(leaf), value.as_deref(), default)
-    }
-
-    fn security_groups(&self) -> Checked<(Vec<String>, Vec<String>)> {
-        let spec = &self.entry.spec;
-        let names = match (&spec.security_groups, self.primary) {
-            (Some(names), _) => lines(&self.key("security-groups"), Some(names))?,
-            (None, Some(primary)) if spec.security_group_ids.is_none() => primary.security_groups.clone(),
-            (None, _) => vec!["default".to_owned()],
-        };
-        let ids = match (&spec.security_group_ids, self.primary) {
-            (Some(ids), _) => lines(&self.key("security-group-ids"), Some(ids))?,
-            (None, Some(primary)) if spec.security_groups.is_none() => primary.security_group_ids.clone(),
-            (None, _) => {
-                let place = [self.owner.account_id, self.owner.region];
-                names.iter().map(|name| value::made_up_id("sg", &[place[0], place[1], name])).collect()
-            }
-        };
-        Ok((names, ids))
-    }
-
-    /// The private addresses, and the blocks they lie in.
-    fn ipv4(&self) -> Checked<(Vec<String>, Blocks)> {
-        let spec = &self.entry.spec;
-        let subnet = self.block4("subnet-ipv4-cidr-block", &spec.subnet_ipv4_cidr_block)?;
-        let vpc = self.block4("vpc-ipv4-cidr-block", &spec.vpc_ipv4_cidr_block)?;
-        let given = match &spec.local_ipv4s {
-            Some(list) => Some(self.addresses("local-ipv4s", list)?),
-            // In an IPv6-only subnet nothing else would be left to say.
-            None if spec.subnet_ipv4_cidr_block.as_deref() == Some("") => Some(Vec::new()),
-            None => None,
-        };
-        let first = given.as_ref().and_then(|addresses| addresses.first().copied());
-        let none = given.as_ref().is_some_and(Vec::is_empty);
-        let vpcs = match &spec.vpc_ipv4_cidr_blocks {
-            Some(list) => self.parsed("vpc-ipv4-cidr-blocks", list, Cidr4::parse)?,
-            None => vpc.into_iter().collect(),
-        };
-        let blocks = Blocks::around(subnet, vpc, &vpcs, first, none, self.primary);
-        self.check_blocks(&blocks, &vpcs)?;
-        let addresses = given.unwrap_or_else(|| {
-            let number = self.entry.device + 256 * self.entry.card.unwrap_or(0);
-            blocks.subnet.map(|subnet| subnet.address(number)).into_iter().collect()
-        });
-        if let Some(subnet) = blocks.subnet
-            && let Some(stray) = addresses.iter().find(|address| !subnet.contains(**address))
-        {
-            let message = format!(
-                "{stray} is not in the subnet {subnet}; change it, or subnet-ipv4-cidr-block, or leave one out"
-            );
-            return refuse(self.key("local-ipv4s"), message);
-        }
-        Ok((addresses.iter().map(Ipv4Addr::to_string).collect(), blocks))
-    }
-
-    fn check_blocks(&self, blocks: &Blocks, vpcs: &[Cidr4]) -> Checked<()> {
-        if let Some(vpc) = blocks.vpc
-            && !vpcs.is_empty()
-            && !vpcs.contains(&vpc)
-        {
-            let message = format!("{vpc} is not one of vpc-ipv4-cidr-blocks; add it there");
-            return refuse(self.key("vpc-ipv4-cidr-block"), message);
-        }
-        let holders: Vec<Cidr4> = vpcs.iter().copied().chain(blocks.vpc).collect();
-        if let Some(subnet) = blocks.subnet
-            && !holders.is_empty()
-            && !holders.iter().any(|vpc| vpc.holds(subnet))
-        {
-            let message = format!(
-                "{subnet} is in no block of the VPC; add that to vpc-ipv4-cidr-blocks, or leave one out"
-            );
-            return refuse(self.key("subnet-ipv4-cidr-block"), message);
-        }
-        Ok(())
-    }
-
-    /// IPv6 addresses, and the blocks of subnet and VPC.
-    fn ipv6(&self) -> Checked<(Vec<String>, Vec<String>, Vec<String>)> {
-        let spec = &self.entry.spec;
-        let texts: Vec<&String> = spec.ipv6s.iter().flatten().filter(|text| !text.is_empty()).collect();
-        let key = self.key("ipv6s");
-        let addresses = texts.iter().map(|text| value::ipv6(&key, text)).collect::<Checked<Vec<_>>>()?;
-        let subnets = match (&spec.subnet_ipv6_cidr_blocks, addresses.first()) {
-            (Some(_), _) => self.blocks6("subnet-ipv6-cidr-blocks", &spec.subnet_ipv6_cidr_blocks)?,
-            (None, Some(first)) => vec![Cidr6::around(*first, 64).to_string()],
-            (None, None) => Vec::new(),
-        };
-        let vpcs = match (&spec.vpc_ipv6_cidr_blocks, subnets.first().and_then(|text| Cidr6::parse(text))) {
-            (Some(_), _) => self.blocks6("vpc-ipv6-cidr-blocks", &spec.vpc_ipv6_cidr_blocks)?,
-            (None, Some(subnet)) => vec![subnet.widened(56).to_string()],
-            (None, None) => Vec::new(),
-        };
-        let blocks: Vec<Cidr6> = subnets.iter().filter_map(|text| Cidr6::parse(text)).collect();
-        let inside = |address: &_| blocks.is_empty() || blocks.iter().any(|block| block.contains(*address));
-        if let Some(stray) = addresses.iter().find(|address| !inside(address)) {
-            return refuse(key, format!("{stray} is in none of subnet-ipv6-cidr-blocks {subnets:?}"));
-        }
-        Ok((texts.into_iter().cloned().collect(), subnets, vpcs))
-    }
-
-    /// Public addresses, and which private ones they stand for.
-    fn public(&self, local: &[String]) -> Checked<(Vec<String>, BTreeMap<String, Vec<String>>)> {
-        let spec = &self.entry.spec;
-        let key = self.key("ipv4-associations");
-        let public: Vec<String> = match (&spec.public_ipv4s, &spec.ipv4_associations) {
-            (Some(list), _) => {
-                let addresses = self.addresses("public-ipv4s", list)?;
-                addresses.iter().map(Ipv4Addr::to_string).collect()
-            }
-            (None, Some(associations)) => associations.keys().cloned().collect(),
-            (None, None) => Vec::new(),
-        };
-        let associations: BTreeMap<String, Vec<String>> = match &spec.ipv4_associations {
-            Some(given) => {
-                given.iter().map(|(public, ListOrText(private))| (public.clone(), private.clone())).collect()
-            }
-            None if public.len() > local.len() => {
-                let message = "there are more public addresses than private ones; say in ipv4-associations \
-                               which belong together";
-                return refuse(self.key("public-ipv4s"), message);
-            }
-            None => {
-                let pairs = public.iter().zip(local);
-                pairs.map(|(public, private)| (public.clone(), vec![private.clone()])).collect()
-            }
-        };
-        for (address, private) in &associations {
-            value::ipv4(&key, address)?;
-            if !public.contains(address) {
-                return refuse(key, format!("{address} is not one of public-ipv4s; add it there"));
-            }
-            if let Some(stray) = private.iter().find(|private| !local.contains(private)) {
-                return refuse(key, format!("{stray} is not one of local-ipv4s; add it there"));
-            }
-        }
-        Ok((public, associations))
-    }
-
-    fn addresses(&self, leaf: &str, list: &[String]) -> Checked<Vec<Ipv4Addr>> {
-        let key = self.key(leaf);
-        let given = list.iter().filter(|text| !text.is_empty());
-        given.map(|text| value::ipv4(&key, text)).collect()
-    }
-
-    fn block4(&self, leaf: &str, value: &Option<String>) -> Checked<Option<Cidr4>> {
-        let given = value.iter().filter(|text| !text.is_empty()).cloned().collect::<Vec<_>>();
-        Ok(self.parsed(leaf, &given, Cidr4::parse)?.first().copied())
-    }
-
-    fn blocks4(&self, leaf: &str, list: &Option<Vec<String>>) -> Checked<Vec<String>> {
-        self.parsed(leaf, list.as_deref().unwrap_or_default(), Cidr4::parse)?;
-        Ok(list.clone().unwrap_or_default())
-    }
-
-    /// Blocks as they were written: EC2 shows some IPv6 blocks without `::`, and others may differ.
-    fn blocks6(&self, leaf: &str, list: &Option<Vec<String>>) -> Checked<Vec<String>> {
-        self.parsed(leaf, list.as_deref().unwrap_or_default(), Cidr6::parse)?;
-        Ok(list.clone().unwrap_or_default())
-    }
-
-    fn parsed<T>(&self, leaf: &str, list: &[String], parse: fn(&str) -> Option<T>) -> Checked<Vec<T>> {
-        let block = |text: &String| match parse(text) {
-            Some(block) => Ok(block),
-            None => refuse(
-                self.key(leaf),
-                format!(
-                    "{text:?} is not a block such as 10.0.1.0/24 (an address followed by /bits, no bit set after them)"
-                ),
-            ),
-        };
-        list.iter().map(block).collect()
-    }
-}
-
-/// The IPv4 blocks of an interface.
-struct Blocks {
-    subnet: Option<Cidr4>,
-    vpc: Option<Cidr4>,
-    vpcs: Vec<String>,
-}
-
-impl Blocks {
-    /// Fills in the blocks that are not given so that they agree with what is: around the address, around the
-    /// subnet, inside the VPC, as the primary interface has them, or those of a default VPC.
-    fn around(
-        subnet: Option<Cidr4>,
-        vpc: Option<Cidr4>,
-        vpcs: &[Cidr4],
-        address: Option<Ipv4Addr>,
-        none: bool,
-        primary: Option<&Interface>,
-    ) -> Blocks {
-        let parse = |text: &Option<String>| text.as_deref().and_then(Cidr4::parse);
-        let fits = |block: &Cidr4| {
-            subnet.is_none_or(|subnet| block.holds(subnet)) && address.is_none_or(|at| block.contains(at))
-        };
-        let shared = primary.and_then(|primary| parse(&primary.vpc_ipv4_cidr_block));
-        let default = Cidr4::parse(DEFAULT_VPC);
-        let candidates = [vpcs.first().copied(), shared, default.filter(|_| primary.is_none())];
-        let suggested = subnet.map(|subnet| subnet.widened(16)).or(address.map(|at| Cidr4::around(at, 16)));
-        let vpc = vpc.or_else(|| {
-            let stated = candidates[0];
-            stated.or_else(|| candidates.into_iter().flatten().find(fits)).or(suggested)
-        });
-        let holder =
-            vpcs.iter().copied().chain(vpc).find(|block| address.is_none_or(|at| block.contains(at)));
-        let subnet = subnet.or_else(|| {
-            if none {
-                return None;
-            }
-            let usual = [
-                primary.and_then(|primary| parse(&primary.subnet_ipv4_cidr_block)),
-                Cidr4::parse(DEFAULT_SUBNET),
-            ];
-            let inside = |block: &Cidr4| fits(block) && holder.is_none_or(|vpc| vpc.holds(*block));
-            usual.into_iter().flatten().find(inside).or_else(|| match (address, holder) {
-                (Some(at), holder) => Some(Cidr4::around(at, holder.map_or(20, |vpc| vpc.bits().max(20)))),
-                (None, Some(vpc)) => Some(Cidr4::around(vpc.address(0), vpc.bits().max(20))),
-                (None, None) => None,
-            })
-        });
-        let mut texts: Vec<String> = vpcs.iter().map(Cidr4::to_string).collect();
-        if texts.is_empty() {
-            texts.extend(vpc.map(|vpc| vpc.to_string()));
-        }
-        Blocks { subnet, vpc, vpcs: texts }
-    }
 }
 
 /// The private host name EC2 gives: after the address, or after the instance.

@@ -7,26 +7,16 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use super::location::Location;
 use super::network::{self, Owner};
-use super::place::{self, Partition};
 use super::spec::TagsSetting;
 use super::value::{self, Checked, always, line, lines, optional, refuse};
 use super::{Instance, InstanceError, InstanceSpec};
+use crate::events::LifecycleState;
 use crate::version::{VERSIONS, Version};
 
 /// EC2's limit on user data before base64.
 const MAX_USER_DATA: usize = 16 * 1024;
-
-const LIFECYCLE_STATES: [&str; 8] = [
-    "Detached",
-    "InService",
-    "Standby",
-    "Terminated",
-    "Warmed:Hibernated",
-    "Warmed:Running",
-    "Warmed:Stopped",
-    "Warmed:Terminated",
-];
 
 impl Instance {
     /// Completes a specification. `launch` is when the instance is taken to have started.
@@ -34,7 +24,7 @@ impl Instance {
     /// Refuses values that cannot be, and values that contradict each other, with the key and what to do. The
     /// same arguments always give the same instance.
     pub fn resolve(spec: &InstanceSpec, launch: Timestamp) -> Result<Instance, InstanceError> {
-        let place = Place::of(spec)?;
+        let place = Location::of(spec)?;
         let account_id = match &spec.account_id {
             Some(id) => value::account("account-id", id.clone())?,
             None => "123456789012".to_owned(),
@@ -128,86 +118,6 @@ impl Instance {
             instance_type,
             interfaces,
         })
-    }
-}
-
-/// Region, zone and what follows from them.
-struct Place {
-    region: String,
-    partition: Partition,
-    domain: String,
-    availability_zone: String,
-    availability_zone_id: String,
-}
-
-impl Place {
-    fn of(spec: &InstanceSpec) -> Checked<Place> {
-        let zone = optional("availability-zone", spec.availability_zone.as_deref())?;
-        let region = match (optional("region", spec.region.as_deref())?, &zone) {
-            (Some(region), _) if !place::is_region(&region) => {
-                return refuse("region", format!("{region:?} is not a region such as us-east-1"));
-            }
-            (Some(region), _) => region,
-            (None, Some(zone)) => match place::region_of_zone(zone) {
-                Some(region) => region.to_owned(),
-                None => {
-                    let message = format!("{zone:?} is not a zone such as us-east-1a; name the region too");
-                    return refuse("availability-zone", message);
-                }
-            },
-            (None, None) => region_of_id(spec).unwrap_or("us-east-1").to_owned(),
-        };
-        let availability_zone = zone.unwrap_or_else(|| zone_of_id(spec, &region));
-        if !place::zone_in_region(&availability_zone, &region) {
-            let message = format!(
-                "{availability_zone:?} is not in region {region:?}; change one of them, or leave one out"
-            );
-            return refuse("availability-zone", message);
-        }
-        let partition = Partition::of_region(&region);
-        agrees("partition", &spec.partition, partition.name, &region)?;
-        agrees("domain", &spec.domain, partition.domain, &region)?;
-        let availability_zone_id =
-            match optional("availability-zone-id", spec.availability_zone_id.as_deref())? {
-                Some(id) => match place::known_region_of_zone_id(&id) {
-                    Some(other) if other != region => {
-                        let message = format!(
-                            "{id:?} is in region {other:?}, not in {region:?}; change one, or leave one out"
-                        );
-                        return refuse("availability-zone-id", message);
-                    }
-                    _ => id,
-                },
-                None => place::zone_id(&availability_zone, &region),
-            };
-        let domain = partition.domain.to_owned();
-        Ok(Place { region, partition, domain, availability_zone, availability_zone_id })
-    }
-}
-
-/// The region named by a zone id alone.
-fn region_of_id(spec: &InstanceSpec) -> Option<&'static str> {
-    place::known_region_of_zone_id(spec.availability_zone_id.as_deref()?)
-}
-
-/// A zone for an id alone: the letter that number has here, or the first.
-fn zone_of_id(spec: &InstanceSpec, region: &str) -> String {
-    let id = spec.availability_zone_id.as_deref();
-    let zones = (b'a'..=b'z').map(|letter| format!("{region}{}", letter as char));
-    let mut named = zones.filter(|zone| Some(place::zone_id(zone, region).as_str()) == id);
-    named.next().unwrap_or_else(|| format!("{region}a"))
-}
-
-fn agrees(key: &str, given: &Option<String>, derived: &str, region: &str) -> Checked<()> {
-    match given {
-        Some(given) if given != derived => {
-            let message = format!(
-                "{given:?} is not that of region {region:?}, which is {derived:?}; leave it out, or set \
-                 meta-data/services/{key} under [tree]"
-            );
-            refuse(key, message)
-        }
-        _ => Ok(()),
     }
 }
 
@@ -333,9 +243,9 @@ fn tags(spec: &InstanceSpec) -> Checked<Option<BTreeMap<String, String>>> {
 fn lifecycle_state(spec: &InstanceSpec) -> Checked<Option<String>> {
     let state = optional("target-lifecycle-state", spec.target_lifecycle_state.as_deref())?;
     match state {
-        Some(state) if !LIFECYCLE_STATES.contains(&state.as_str()) => {
-            let message = format!("{state:?} is not one of {}", LIFECYCLE_STATES.join(", "));
-            refuse("target-lifecycle-state", message)
+        Some(state) if LifecycleState::named(&state).is_none() => {
+            let states: Vec<&str> = LifecycleState::ALL.iter().map(|state| state.name()).collect();
+            refuse("target-lifecycle-state", format!("{state:?} is not one of {}", states.join(", ")))
         }
         state => Ok(state),
     }
@@ -378,15 +288,15 @@ fn versions(spec: &InstanceSpec) -> Checked<Vec<String>> {
     let Some(given) = &spec.versions else {
         return Ok(VERSIONS.map(str::to_owned).to_vec());
     };
-    if given.is_empty() {
-        return refuse("versions", "must not be empty; leave it out for those of a 2026 instance");
+    if !given.iter().any(|name| name == Version::LATEST.name()) {
+        return refuse("versions", "must hold \"latest\"; leave it out for those of a 2026 instance");
     }
     let mut versions = given.clone();
     versions.sort();
     versions.dedup();
     match versions.iter().find(|name| Version::seen_under(name).is_none()) {
         Some(name) => {
-            refuse("versions", format!("{name:?} is not \"latest\", \"1.0\" or a date since 2007-01-19"))
+            refuse("versions", format!("{name:?} is neither \"latest\", \"1.0\" nor a date since 2007-01-19"))
         }
         None => Ok(versions),
     }

@@ -6,7 +6,7 @@ use super::dir::{Dir, Entry, Node, Place};
 use super::{Leaf, Overrides};
 use crate::instance::Instance;
 use crate::request::RoleKey;
-use crate::version::Version;
+use crate::schema;
 
 /// A role that callers can be given, as the tree shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +57,10 @@ impl RoleEntry {
 
     /// The `iam/` of this role on that instance.
     pub(crate) fn iam(&self, instance: &Instance) -> Arc<Dir> {
-        let leaf = |name: &str, leaf| Entry::new(name, Version::FIRST, Node::Leaf(leaf));
+        let since = schema::since(&["meta-data", "iam"]);
+        let leaf = |name: &str, leaf| Entry::new(name, since, Node::Leaf(leaf));
         let dir = |name: &str, entries| {
-            Entry::new(name, Version::FIRST, Node::Dir(Arc::new(Dir::new(Place::Inner, entries))))
+            Entry::new(name, since, Node::Dir(Arc::new(Dir::new(Place::Inner, entries))))
         };
         let credentials = |extended| {
             let role = RoleKey::Role(self.key.as_str().into());
