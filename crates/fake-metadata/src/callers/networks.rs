@@ -45,7 +45,8 @@ impl FromStr for Network {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
         };
-        let wrong = || format!("{text:?} is neither an address nor a network (write 192.0.2.7 or 10.0.0.0/8)");
+        let wrong =
+            || format!("{text:?} is neither an address nor a network (write 192.0.2.7 or 10.0.0.0/8)");
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
         let prefix = match prefix {
             None => bits(address),
@@ -93,10 +94,12 @@ impl Networks {
     }
 
     fn narrowest(&self, address: IpAddr) -> Option<(u8, &Grant)> {
-        self.by_prefix.iter().filter(|(prefix, _)| prefix.0 <= bits(address)).find_map(|(prefix, networks)| {
-            let network = Network::around(address, prefix.0).address;
-            networks.get(&network).map(|grant| (prefix.0, grant))
-        })
+        self.by_prefix.iter().filter(|(prefix, _)| prefix.0 <= bits(address)).find_map(
+            |(prefix, networks)| {
+                let network = Network::around(address, prefix.0).address;
+                networks.get(&network).map(|grant| (prefix.0, grant))
+            },
+        )
     }
 
     /// The same table with the networks of another one in it; this one's stay where both have one.
@@ -165,7 +168,8 @@ mod tests {
     fn what_is_no_network_is_refused_with_what_to_write() {
         let refused = |text: &str| text.parse::<Network>().unwrap_err();
         assert_eq!(refused("10.1.2.3/8"), "10.1.2.3/8 has bits set beyond its prefix (write 10.0.0.0/8)");
-        for text in ["", "10", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/x", "fd00::/129", "localhost", "10.0.0.0/-1"]
+        for text in
+            ["", "10", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/x", "fd00::/129", "localhost", "10.0.0.0/-1"]
         {
             assert!(refused(text).contains("is neither an address nor a network"), "{text}");
         }

@@ -182,8 +182,7 @@ mod tests {
     fn without_containers_and_users_nobody_is_asked() {
         let rules = Rules { default: Some("default".into()), ..Rules::default() };
         for local in [false, true] {
-            let facts =
-                Facts { address: "172.18.0.5".parse().unwrap(), local, container: None, user: None };
+            let facts = Facts { address: "172.18.0.5".parse().unwrap(), local, container: None, user: None };
             assert_eq!(rules.decide(&facts), grant("default"));
         }
     }

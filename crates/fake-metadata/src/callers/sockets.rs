@@ -165,7 +165,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let kernel = SockDiag::open().unwrap();
         let from = listener.local_addr().unwrap();
-        assert!(kernel.look_up(from, "127.0.0.1:9".parse().unwrap()).unwrap().is_some(), "the kernel names it");
+        assert!(
+            kernel.look_up(from, "127.0.0.1:9".parse().unwrap()).unwrap().is_some(),
+            "the kernel names it"
+        );
         assert_eq!(kernel.user(from, "127.0.0.1:9".parse().unwrap()).unwrap(), User::Unknown);
     }
 

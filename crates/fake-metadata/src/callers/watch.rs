@@ -98,7 +98,8 @@ fn changes_in(folder: &Path) -> io::Result<Inotify> {
 
 /// Waits a while for events and takes all there are; whether there were any.
 fn wait(told: Option<&Inotify>) -> bool {
-    let mut watched: Vec<PollFd<'_>> = told.iter().map(|t| PollFd::new(t.as_fd(), PollFlags::POLLIN)).collect();
+    let mut watched: Vec<PollFd<'_>> =
+        told.iter().map(|t| PollFd::new(t.as_fd(), PollFlags::POLLIN)).collect();
     // An interrupted wait is a short one.
     let _ = poll(&mut watched, PollTimeout::from(LOOK));
     let mut events = false;
