@@ -1,10 +1,11 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hostnet::{Options, Paths};
+use hostnet::{Config, ConfigError, Options, Paths};
 
 /// Lead 169.254.169.254 on this host to fake-metadata, and undo it
 #[derive(Debug, Parser)]
@@ -22,7 +23,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 pub(crate) struct Common {
     /// Configuration file; `listen` and `[network]` are read [default: /etc/fake-metadata/config.toml]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "FAKE_METADATA_CONFIG")]
     pub(crate) config: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long, global = true)]
@@ -90,6 +91,14 @@ pub(crate) enum Generated {
 }
 
 impl Arguments {
+    /// The configuration, as file and environment have it now.
+    pub(crate) fn config(&self) -> Result<Config, ConfigError> {
+        // What is not UTF-8 is none of ours.
+        let text =
+            |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        Config::load(self.common.config.as_deref(), std::env::vars_os().filter_map(text))
+    }
+
     pub(crate) fn options(&self) -> Options {
         let force = matches!(self.command, Command::Apply { force: true, .. });
         let paths = Paths { state: self.common.state_dir.clone(), ..Paths::default() };

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use clap::Parser;
-use hostnet::{Config, Error, Options};
+use hostnet::{Error, Options};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match run(&arguments, &options) {
         Ok(code) => code,
         Err(error) if arguments.is_boot() && error.is_for_later() => {
-            error.to_string().lines().for_each(report::warning);
+            hostnet::chain(&error).lines().for_each(report::warning);
             ExitCode::SUCCESS
         }
         Err(error) => report::error(&error),
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, options: &Options) -> Result<ExitCode, Error> {
-    let config = || Config::load(arguments.common.config.as_deref());
+    let config = || arguments.config();
     let json = arguments.common.json;
     Ok(match &arguments.command {
         Command::Apply { dry_run: true, .. } | Command::Plan => {

@@ -1,9 +1,8 @@
 //! What a run says, for a person or as JSON, and its exit code.
 
-use std::error::Error as _;
 use std::process::ExitCode;
 
-use hostnet::{Error, Report, State, Status};
+use hostnet::{Error, Report, State, Status, chain};
 use serde_json::json;
 
 const BAD_CONFIGURATION: u8 = 78;
@@ -99,18 +98,4 @@ pub(crate) fn error(error: &Error) -> ExitCode {
         Error::Config(_) => ExitCode::from(BAD_CONFIGURATION),
         _ => ExitCode::FAILURE,
     }
-}
-
-/// The error and its causes, each said once.
-pub(crate) fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError};
 
-use hostnet::{Config, Error, Options};
+use hostnet::{Error, Options};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -26,7 +26,7 @@ pub(crate) fn run(arguments: &Arguments, options: &Options) -> Result<ExitCode, 
 
     let interval = arguments.watch().unwrap_or_default();
     let json = arguments.common.json;
-    let apply = || hostnet::apply(&Config::load(arguments.common.config.as_deref())?, options);
+    let apply = || hostnet::apply(&arguments.config()?, options);
     report::apply(&apply()?, json);
     let mut last_error = String::new();
     loop {
@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments, options: &Options) -> Result<ExitCode, 
                 }
             }
             Err(error) => {
-                let text = report::chain(&error);
+                let text = hostnet::chain(&error);
                 if text != last_error {
                     report::warning(&text);
                     last_error = text;

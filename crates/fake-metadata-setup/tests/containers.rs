@@ -1,4 +1,5 @@
 //! Containers on bridges, played by namespaces behind veth pairs.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! A neighbour on the network who sends packets for the metadata address to this host gets nothing.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! This host's own requests: apply, look, remove; under both back ends of iptables.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod common;
 

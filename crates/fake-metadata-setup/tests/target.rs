@@ -1,4 +1,5 @@
 //! `target`: another host or container in place of the local daemon.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod common;
 

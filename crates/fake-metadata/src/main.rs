@@ -21,6 +21,7 @@ mod identity;
 mod live;
 mod logging;
 mod places;
+mod role_documents;
 mod signals;
 mod state;
 mod state_dir;

@@ -1,26 +1,31 @@
 //! What is served: configuration turned into an immutable snapshot, and the one place where it is
 //! swapped. Every change goes through [`State::change`], so that a reader sees before or after.
 
+mod roles;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
-use crate::callers::{self, Connection, Finder, Rules};
+use crate::callers::{Connection, Engines, Finder, Rules, Watch};
 use crate::config::{Config, ConfigError, KeyPath, Loaded, Sources};
 use crate::events::{Clock, EventError, EventSpec, Origin, Stages, Timeline};
-use crate::faults::{Faults, Playing};
+use crate::faults::{Fault, Faults, Playing};
 use crate::front::Hosts;
 use crate::live::{self, Changes, InstanceChanges};
 use crate::logging::Log;
+use crate::role_documents::{RoleDocuments, role_answer};
 use crate::state_dir::{StateDir, random};
+use roles::Given;
 
 const TOKEN_KEY: &str = "token.key";
 const CREDENTIAL_SEED: &str = "credentials.seed";
 
 /// Everything a request is answered from, at one moment.
 pub(crate) struct Live {
+    pub(crate) loaded: Arc<Loaded>,
     /// What is shown, now and once events change it.
     pub(crate) stages: Stages,
     /// The faults that are played; most often none.
@@ -37,6 +42,8 @@ pub(crate) struct Played {
     /// The instance as written, files read, and what commands have changed of it.
     spec: imds::InstanceSpec,
     changed: InstanceChanges,
+    /// Roles beside those of the configuration.
+    more: Vec<imds::RoleEntry>,
     trees: imds::Trees,
     events: Timeline,
 }
@@ -56,22 +63,23 @@ impl Played {
         }
         credentials::Store::check(&config.role_specs(), &settings(config))
             .map_err(|e| refuse_role(loaded, e))?;
-        let changed = InstanceChanges::default();
-        let trees = trees(loaded, &spec, launch)?;
+        let trees = trees(loaded, &spec, Vec::new(), launch)?;
         let events = configured_events(loaded, launch)?;
-        Ok(Played { spec, changed, trees, events })
+        Ok(Played { spec, changed: InstanceChanges::default(), more: Vec::new(), trees, events })
     }
 
-    /// The same with other changes to the instance.
-    fn changed(
+    /// The same with other changes to the instance, and other roles beside those of the configuration.
+    fn with(
         &self,
         loaded: &Loaded,
         changed: InstanceChanges,
+        more: Vec<imds::RoleEntry>,
         launch: Timestamp,
     ) -> Result<Played, ConfigError> {
         let mut spec = self.spec.clone();
         changed.apply(&mut spec).map_err(|m| loaded.refuse(&KeyPath::root().key("instance"), m))?;
-        Ok(Played { trees: trees(loaded, &spec, launch)?, changed, ..self.clone() })
+        let trees = trees(loaded, &spec, more.clone(), launch)?;
+        Ok(Played { changed, more, trees, ..self.clone() })
     }
 
     /// The trees of every caller.
@@ -80,12 +88,18 @@ impl Played {
     }
 }
 
-fn trees(loaded: &Loaded, spec: &imds::InstanceSpec, launch: Timestamp) -> Result<imds::Trees, ConfigError> {
+fn trees(
+    loaded: &Loaded,
+    spec: &imds::InstanceSpec,
+    more: Vec<imds::RoleEntry>,
+    launch: Timestamp,
+) -> Result<imds::Trees, ConfigError> {
     let config = &loaded.config;
     let key = KeyPath::root().key("instance");
     let instance =
         imds::Instance::resolve(spec, launch).map_err(|e| loaded.refuse(&key.below(&e.key), e.message))?;
-    let roles: Vec<imds::RoleEntry> = config.roles().iter().map(|(name, role)| role.entry(name)).collect();
+    let roles: Vec<imds::RoleEntry> =
+        config.roles().iter().map(|(name, role)| role.entry(name)).chain(more).collect();
     imds::Trees::build(&instance, &roles, &config.tree)
         .map_err(|e| loaded.refuse(&KeyPath::root().key("tree").key(&e.path), e.message))
 }
@@ -131,8 +145,8 @@ fn refuse_role(loaded: &Loaded, error: credentials::SpecError) -> ConfigError {
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) loaded: Arc<Loaded>,
-    callers: Arc<callers::Resolved>,
-    /// What the configuration comes to, with the changes to the instance.
+    given: Given,
+    /// What the configuration comes to, with the changes to the instance and the roles of containers.
     played: Arc<Played>,
     /// Live changes over that.
     pub(crate) changes: Arc<Changes>,
@@ -150,8 +164,10 @@ pub(crate) struct State {
     launch: Timestamp,
     listening: Vec<SocketAddr>,
     store: credentials::Store,
+    documents: RoleDocuments,
     pub(crate) finder: Finder,
-    mapping_watch: callers::Watch,
+    mapping_watch: Watch,
+    pub(crate) engines: Engines,
     outgoing: credentials::Outgoing,
     /// Held while the next snapshot is built.
     world: Mutex<World>,
@@ -183,10 +199,10 @@ impl State {
             seed: credentials::Seed::new(seed, launch),
         };
         let listening = loaded.config.listen();
-        let callers = Arc::new(callers::Resolved::load(&loaded)?);
+        let given = Given::at_start(&loaded)?;
         let played = Arc::new(Played::from(&loaded, launch)?);
         let mut world = World {
-            callers,
+            given,
             events: played.events.clone(),
             played,
             loaded: Arc::new(loaded),
@@ -212,8 +228,10 @@ impl State {
             launch,
             listening,
             store,
+            documents: RoleDocuments::default(),
             finder: Finder::new(),
-            mapping_watch: callers::Watch::default(),
+            mapping_watch: Watch::default(),
+            engines: Engines::default(),
             outgoing,
             world: Mutex::new(world),
             live,
@@ -228,17 +246,39 @@ impl State {
         role: &imds::RoleKey,
         caller: &Connection,
         now: Timestamp,
-    ) -> imds::RoleAnswer {
-        let name = match role {
-            imds::RoleKey::Role(name) => name,
-            imds::RoleKey::Ec2Instance => credentials::IDENTITY_ROLE,
-        };
+    ) -> imds::RoleDocument {
+        let (name, answer) = self.ask_store(role, caller, now).await;
+        self.documents.of(name, &answer, now)
+    }
+
+    /// The same as a fault spoils them.
+    pub(crate) async fn spoilt_credentials(
+        &self,
+        fault: &Fault,
+        role: &imds::RoleKey,
+        caller: &Connection,
+        now: Timestamp,
+    ) -> imds::RoleDocument {
+        if let Some(failure) = fault.failure(name_of(role), now) {
+            return imds::RoleDocument::new(&failure);
+        }
+        let (_, answer) = self.ask_store(role, caller, now).await;
+        imds::RoleDocument::new(&fault.expired(role_answer(&answer, now), now))
+    }
+
+    async fn ask_store<'a>(
+        &self,
+        role: &'a imds::RoleKey,
+        caller: &Connection,
+        now: Timestamp,
+    ) -> (&'a str, credentials::Answer) {
+        let name = name_of(role);
         let answer = match self.store.current(name, now) {
             Some(answer) => answer,
             None => self.store.get(name).await,
         };
         self.store.note_asked(name, &caller.who(), now);
-        role_answer(&answer, now)
+        (name, answer)
     }
 
     /// What is served at this moment.
@@ -255,15 +295,11 @@ impl State {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = world.clone();
         let value = alter(&mut next)?;
-        let instance = next.changes.instance();
-        if instance != next.played.changed {
-            next.played = Arc::new(next.played.changed(&next.loaded, instance, self.launch)?);
-        }
+        next.settle(self.launch)?;
         let live = live(&next, Timestamp::now())?;
-        if !Arc::ptr_eq(&next.loaded, &world.loaded) {
-            let config = &next.loaded.config;
+        if !Arc::ptr_eq(&next.loaded, &world.loaded) || !next.given.is_same(&world.given) {
             self.store
-                .replace(&config.role_specs(), &settings(config))
+                .replace(&next.role_specs(), &settings(&next.loaded.config))
                 .map_err(|e| refuse_role(&next.loaded, e))?;
         }
         if next.changes.kept() != world.changes.kept() {
@@ -291,7 +327,6 @@ impl State {
     /// configuration stay as they are, cleared ones cleared, while what it says of them stays the same.
     pub(crate) fn reload(self: &Arc<Self>, reset: bool) -> Result<(), ConfigError> {
         let reloaded = self.sources.load().and_then(|loaded| {
-            let callers = Arc::new(callers::Resolved::load(&loaded)?);
             let played = Arc::new(Played::from(&loaded, self.launch)?);
             let loaded = Arc::new(loaded);
             self.change(|world| {
@@ -309,7 +344,7 @@ impl State {
                     }
                 }
                 world.loaded = loaded.clone();
-                world.callers = callers;
+                world.given = world.given.with(&loaded)?;
                 world.played = played;
                 Ok::<_, ConfigError>(())
             })?;
@@ -337,30 +372,6 @@ impl State {
         }
     }
 
-    /// Follows what the callers' rules in force depend on outside of the configuration.
-    fn follow_callers(self: &Arc<Self>) {
-        let loaded = self.world().loaded;
-        let file = loaded.config.callers.mapping_file(&loaded.folder);
-        self.mapping_watch.follow(file, Arc::downgrade(self));
-    }
-
-    /// Reads the mapping file again. What is wrong with it is kept for `status` and logged.
-    pub(crate) fn reread_mapping(&self) {
-        let read = |world: &World| world.callers.reread(&world.loaded);
-        // Other files of the folder change too: only another content makes another snapshot.
-        let reread = read(&self.world()).and_then(|changed| match changed {
-            None => Ok(()),
-            Some(_) => self.change(|world| {
-                if let Some(changed) = read(world)? {
-                    world.callers = Arc::new(changed);
-                    log::info!("mapping file read again");
-                }
-                Ok(())
-            }),
-        });
-        self.mapping_watch.note(reread.err().map(|e| e.to_string()));
-    }
-
     pub(crate) fn world(&self) -> World {
         self.world.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -384,6 +395,7 @@ impl State {
             "default-role": live.rules.default_role(),
             "mapping-file-error": self.mapping_watch.error(),
             "users-error": self.finder.users_error().filter(|_| live.rules.ask_users()),
+            "engines": self.engines.status(),
             "roles": self.store.status(),
             "events": world.events.list(now),
             "changes": world.changes.list(),
@@ -392,24 +404,24 @@ impl State {
     }
 }
 
-fn role_answer(answer: &credentials::Answer, now: Timestamp) -> imds::RoleAnswer {
-    match answer {
-        Ok(found) => {
-            let (last_updated, expiration) = found.shown_times(now);
-            imds::RoleAnswer::Success {
-                access_key_id: found.access_key_id.clone(),
-                secret_access_key: found.secret_access_key.expose().to_owned(),
-                token: found.token.as_ref().map(|token| token.expose().to_owned()),
-                last_updated,
-                expiration,
-                account_id: found.account_id.clone(),
-            }
+/// What the store calls a role.
+fn name_of(role: &imds::RoleKey) -> &str {
+    match role {
+        imds::RoleKey::Role(name) => name,
+        imds::RoleKey::Ec2Instance => credentials::IDENTITY_ROLE,
+    }
+}
+
+impl World {
+    /// Has what is played follow the changes to the instance and the roles of containers.
+    fn settle(&mut self, launch: Timestamp) -> Result<(), ConfigError> {
+        let instance = self.changes.instance();
+        let made = self.given.made(&self.loaded.config);
+        let more: Vec<imds::RoleEntry> = made.into_values().map(|made| made.entry).collect();
+        if instance != self.played.changed || more != self.played.more {
+            self.played = Arc::new(self.played.with(&self.loaded, instance, more, launch)?);
         }
-        Err(failure) => imds::RoleAnswer::Failure {
-            code: failure.code.clone(),
-            message: failure.message.clone(),
-            last_updated: failure.at,
-        },
+        Ok(())
     }
 }
 
@@ -423,9 +435,10 @@ fn live(world: &World, now: Timestamp) -> Result<Live, ConfigError> {
         modified: now,
     };
     Ok(Live {
+        loaded: world.loaded.clone(),
         stages: Stages::build(&world.played.trees, &world.events, &world.changes.edits(), &snapshot, now)?,
         faults: world.faults.playing(),
-        rules: Rules::new(&world.callers, config.default_role()),
+        rules: world.given.rules(config),
         hosts: Hosts::new(&config.hosts),
         hop_limit: config.hop_limit.map(|limit| limit.get()),
     })
@@ -439,12 +452,8 @@ fn with_kept_changes(world: &World, directory: &StateDir, launch: Timestamp) -> 
         if changes == Changes::default() {
             return Ok(None);
         }
-        let mut world = world.clone();
-        let instance = changes.instance();
-        if instance != world.played.changed {
-            world.played = Arc::new(world.played.changed(&world.loaded, instance, launch)?);
-        }
-        world.changes = Arc::new(changes);
+        let mut world = World { changes: Arc::new(changes), ..world.clone() };
+        world.settle(launch)?;
         let live = live(&world, launch)?;
         Ok(Some((world, live)))
     };

@@ -1,7 +1,8 @@
 //! What this program reads of `config.toml`: `listen` and the table `[network]`.
 //!
 //! The daemon owns every other key and answers for it, so a key that is unknown here is refused only inside
-//! `[network]`. Nothing is read from the environment.
+//! `[network]`. Variables of the environment go before the file, by the daemon's rules: `FAKE_METADATA_LISTEN` is
+//! `listen`, `FAKE_METADATA_NETWORK__TARGET` is `network.target`; lists may be written with commas.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -93,55 +94,76 @@ pub enum ConfigError {
         /// What is wrong and what would be right.
         message: String,
     },
+    /// A variable of the environment is not accepted.
+    #[error("read {name} of the environment: {message}")]
+    Variable {
+        /// Its name.
+        name: String,
+        /// What is wrong and what would be right.
+        message: String,
+    },
 }
 
 impl Config {
-    /// Reads a file. A missing file at the default place is the default configuration.
+    /// Reads a file, then the variables. A missing file at the default place is the default configuration.
     ///
     /// # Errors
     /// [`ConfigError`], also for a missing `path` that was asked for.
-    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+    pub fn load<I>(path: Option<&Path>, variables: I) -> Result<Self, ConfigError>
+    where
+        I: IntoIterator<Item = (String, String)>,
+    {
         let file = path.unwrap_or(Path::new(DEFAULT_PATH));
-        match std::fs::read_to_string(file) {
-            Ok(text) => Self::parse(&text, file),
-            Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-                Ok(Self::default())
-            }
-            Err(source) => Err(ConfigError::Read { path: file.to_owned(), source }),
-        }
+        let text = match std::fs::read_to_string(file) {
+            Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            text => text.map_err(|source| ConfigError::Read { path: file.to_owned(), source })?,
+        };
+        Self::parse(&text, file, variables)
     }
 
-    /// Reads a text; `path` is named in errors.
+    /// Reads a text, then the variables; `path` is named in errors.
     ///
     /// # Errors
-    /// [`ConfigError::Text`].
-    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        Self::read(text).map_err(|(offset, message)| ConfigError::Text {
+    /// [`ConfigError::Text`], [`ConfigError::Variable`].
+    pub fn parse<I>(text: &str, path: &Path, variables: I) -> Result<Self, ConfigError>
+    where
+        I: IntoIterator<Item = (String, String)>,
+    {
+        let in_file = |(offset, message): Problem| ConfigError::Text {
             path: path.to_owned(),
             line: text[..offset.min(text.len())].matches('\n').count() + 1,
             message,
-        })
+        };
+        let mut config = Self::default();
+        config.merge(text).map_err(in_file)?;
+        for (name, value) in variables {
+            let Some(line) = as_toml(&name, &value) else { continue };
+            config.merge(&line).map_err(|(_, message)| ConfigError::Variable { name, message })?;
+        }
+        if !config.network.local && config.network.bridges.is_empty() {
+            let message =
+                "local = false leads nobody without bridges (add bridges = [\"docker0\", \"br-*\"])";
+            return Err(in_file((text.find("local").unwrap_or(0), message.to_owned())));
+        }
+        Ok(config)
     }
 
-    fn read(text: &str) -> Result<Self, Problem> {
+    fn merge(&mut self, text: &str) -> Result<(), Problem> {
         let document = DeTable::parse(text).map_err(|error| {
             (error.span().map_or(0, |span| span.start), error.message().replace('\n', ", "))
         })?;
-        let mut config = Self::default();
         for (key, value) in document.get_ref() {
             let at = value.span().start;
             match key.get_ref().as_ref() {
-                "listen" => config.listen = listen(value.get_ref()).map_err(|message| (at, message))?,
-                "network" => {
-                    let DeValue::Table(table) = value.get_ref() else {
-                        return Err((at, "network is a table: write [network]".to_owned()));
-                    };
-                    config.network = Network::read(table)?;
-                }
+                "listen" => self.listen = listen(value.get_ref()).map_err(|message| (at, message))?,
+                "network" => match value.get_ref() {
+                    DeValue::Table(table) => self.network.merge(table)?,
+                    _ => return Err((at, "network is a table: write [network]".to_owned())),
+                },
                 _ => {}
             }
         }
-        Ok(config)
+        Ok(())
     }
 
     /// The port that local requests are led to: the first listener that 127.0.0.1 reaches.
@@ -174,35 +196,49 @@ impl Config {
 /// Offset in the text, and what is wrong there.
 type Problem = (usize, String);
 
+/// A variable as the line of TOML that it stands for. None: it is not ours.
+fn as_toml(name: &str, value: &str) -> Option<String> {
+    let name = name.strip_prefix("FAKE_METADATA_")?;
+    let key = match name.strip_prefix("NETWORK__") {
+        Some(key) => format!("network.{}", key.to_lowercase().replace('_', "-")),
+        None if name == "LISTEN" => "listen".to_owned(),
+        None => return None,
+    };
+    let quoted = |text: &str| toml::Value::String(text.trim().to_owned()).to_string();
+    let is_list = ["listen", "network.bridges"].contains(&key.as_str()) && !value.starts_with('[');
+    Some(match value {
+        _ if is_list => {
+            let items: Vec<String> =
+                value.split(',').filter(|item| !item.trim().is_empty()).map(quoted).collect();
+            format!("{key} = [{}]", items.join(", "))
+        }
+        "true" | "false" => format!("{key} = {value}"),
+        _ if value.starts_with('[') => format!("{key} = {value}"),
+        _ => format!("{key} = {}", quoted(value)),
+    })
+}
+
 impl Network {
-    fn read(table: &DeTable<'_>) -> Result<Self, Problem> {
-        let mut network = Self::default();
+    fn merge(&mut self, table: &DeTable<'_>) -> Result<(), Problem> {
         for (key, value) in table {
             let at = |message: String| (value.span().start, message);
             match key.get_ref().as_ref() {
-                "local" => network.local = boolean("local", value.get_ref()).map_err(at)?,
-                "guard" => network.guard = boolean("guard", value.get_ref()).map_err(at)?,
-                "ifupdown" => network.ifupdown = boolean("ifupdown", value.get_ref()).map_err(at)?,
-                "ipv6" => network.ipv6 = ipv6(value.get_ref()).map_err(at)?,
-                "bridges" => network.bridges = bridges(value.get_ref()).map_err(at)?,
+                "local" => self.local = boolean("local", value.get_ref()).map_err(at)?,
+                "guard" => self.guard = boolean("guard", value.get_ref()).map_err(at)?,
+                "ifupdown" => self.ifupdown = boolean("ifupdown", value.get_ref()).map_err(at)?,
+                "ipv6" => self.ipv6 = ipv6(value.get_ref()).map_err(at)?,
+                "bridges" => self.bridges = bridges(value.get_ref()).map_err(at)?,
                 "target" => {
                     let text = value
                         .get_ref()
                         .as_str()
                         .ok_or_else(|| at("target is a string: \"HOST[:PORT]\"".into()))?;
-                    network.target = Some(text.parse().map_err(at)?);
+                    self.target = Some(text.parse().map_err(at)?);
                 }
                 other => return Err((key.span().start, unknown_key(other))),
             }
         }
-        if !network.local && network.bridges.is_empty() {
-            let key = table.keys().find(|key| key.get_ref() == "local").map_or(0, |key| key.span().start);
-            return Err((
-                key,
-                "local = false leads nobody without bridges (add bridges = [\"docker0\", \"br-*\"])".into(),
-            ));
-        }
-        Ok(network)
+        Ok(())
     }
 }
 
@@ -295,5 +331,128 @@ impl Bridge {
 impl fmt::Display for Bridge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        parse_with(text, &[])
+    }
+
+    fn parse_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, String> {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::parse(text, Path::new("c.toml"), variables).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_environment_goes_before_the_file() {
+        let file = "listen = \"127.0.0.1:1\"\n[network]\nguard = false\ntarget = \"a:1\"\n";
+        let variables = [
+            ("FAKE_METADATA_LISTEN", "127.0.0.1:2, [::1]:3"),
+            ("FAKE_METADATA_NETWORK__BRIDGES", "docker0,br-*"),
+            ("FAKE_METADATA_NETWORK__GUARD", "true"),
+            ("FAKE_METADATA_NETWORK__IPV6", "auto"),
+            ("FAKE_METADATA_NETWORK__TARGET", "b:2"),
+            ("FAKE_METADATA_INSTANCE__REGION", "eu-west-1"),
+            ("PATH", "/bin"),
+        ];
+        let config = parse_with(file, &variables).unwrap();
+        assert_eq!((config.local_port(), config.local_port_v6()), (Some(2), Some(3)));
+        assert_eq!(config.network.bridges.len(), 2);
+        assert!(config.network.guard);
+        assert_eq!(config.network.target.unwrap().to_string(), "b:2");
+        let listed = [("FAKE_METADATA_LISTEN", "[\"127.0.0.1:4\"]"), ("FAKE_METADATA_NETWORK__BRIDGES", "")];
+        let config = parse_with("", &listed).unwrap();
+        assert_eq!((config.local_port(), config.network.bridges.len()), (Some(4), 0));
+    }
+
+    #[test]
+    fn a_bad_variable_is_named() {
+        let refused = parse_with("", &[("FAKE_METADATA_NETWORK__LOCLA", "true")]).unwrap_err();
+        let expected = "read FAKE_METADATA_NETWORK__LOCLA of the environment: \
+                        unknown key locla in [network] (did you mean local?)";
+        assert_eq!(refused, expected);
+        let refused = parse_with("", &[("FAKE_METADATA_LISTEN", "here")]).unwrap_err();
+        assert!(
+            refused.starts_with("read FAKE_METADATA_LISTEN of the environment: listen here: "),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn nothing_is_the_default() {
+        assert_eq!(parse("").unwrap(), Config::default());
+        assert_eq!(Config::default().local_port(), Some(8000));
+    }
+
+    #[test]
+    fn everything_is_read() {
+        let text = r#"
+            listen = ["127.0.0.1:8080", "[::1]:8081", "169.254.169.254:8082"]
+            hop-limit = 2
+            [instance]
+            region = "eu-west-1"
+            [network]
+            local = false
+            ipv6 = true
+            bridges = ["docker0", "br-*", "docker0"]
+            target = "mock:1338"
+            ifupdown = false
+            guard = false
+        "#;
+        let config = parse(text).unwrap();
+        let bridges: Vec<String> = config.network.bridges.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            bridges,
+            ["br-*", "docker0"],
+            "sorted, once each: the same rules however they are written"
+        );
+        assert_eq!(config.network.target.as_ref().map(ToString::to_string).as_deref(), Some("mock:1338"));
+        assert_eq!(config.network.ipv6, Ipv6::On);
+        assert!(!config.network.local && !config.network.ifupdown && !config.network.guard);
+        let (v4, v6) = (config.local_port(), config.local_port_v6());
+        assert_eq!((v4, v6, config.bridge_port(Some(crate::IPV4))), (Some(8080), Some(8081), Some(8082)));
+    }
+
+    #[test]
+    fn one_address_may_stand_alone() {
+        assert_eq!(parse("listen = \"127.0.0.1:81\"").unwrap().local_port(), Some(81));
+        assert_eq!(parse("listen = [\"0.0.0.0:82\"]").unwrap().local_port(), Some(82));
+        assert_eq!(parse("listen = [\"10.0.0.1:82\"]").unwrap().local_port(), None);
+        assert_eq!(parse("listen = [\"10.0.0.1:82\"]").unwrap().bridge_port(None), Some(82));
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_in_network_only() {
+        let refused = parse("a = 1\n[b]\nc = 2\n[network]\nlocla = true\n").unwrap_err();
+        assert_eq!(refused, "read c.toml: line 5: unknown key locla in [network] (did you mean local?)");
+        let refused = parse("[network]\ncompletely-else = 1\n").unwrap_err();
+        assert!(refused.ends_with("(known: bridges, guard, ifupdown, ipv6, local, target)"), "{refused}");
+    }
+
+    #[test]
+    fn bridge_names_are_those_that_a_rule_can_name() {
+        for name in ["docker0", "br-*", "virbr0", "eth0.5", "a23456789012345"] {
+            assert!(name.parse::<Bridge>().is_ok(), "{name}");
+        }
+        for name in ["", "*", "lo", "a b", "br-+", "a*b", "a/b", "\"x", "a234567890123456"] {
+            assert!(name.parse::<Bridge>().is_err(), "{name}");
+        }
+        let pattern: Bridge = "br-*".parse().unwrap();
+        assert_eq!(pattern.for_iptables(), "br-+");
+        assert!(pattern.matches("br-1") && !pattern.matches("docker0"));
+    }
+
+    #[test]
+    fn a_target_is_a_host_and_a_port() {
+        let shown = |text: &str| text.parse::<Target>().map(|target| target.to_string());
+        assert_eq!(shown("mock"), Ok("mock:80".to_owned()));
+        assert_eq!(shown("10.0.0.5:1338"), Ok("10.0.0.5:1338".to_owned()));
+        for text in ["", ":80", "mock:", "mock:0", "mock:70000", "a b", "[fd00::1]:80", "169.254.169.254"] {
+            assert!(shown(text).is_err(), "{text}");
+        }
     }
 }

@@ -89,7 +89,7 @@ pub enum Error {
     #[error("verify the host network: still to do after apply: {}", .0.join("; "))]
     Verify(Vec<String>),
     /// A step failed, and what the run had done was undone; or not.
-    #[error("{cause}{}", undo.iter().map(|error| format!("\nundo: {error}")).collect::<String>())]
+    #[error("{}{}", chain(cause), undo.iter().map(|error| format!("\nundo: {}", chain(error))).collect::<String>())]
     Undone {
         /// Why the run stopped.
         cause: Box<Error>,
@@ -99,8 +99,23 @@ pub enum Error {
         about_ipv6: bool,
     },
     /// Several things failed, each reported.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", .0.iter().map(|error| chain(error)).collect::<Vec<_>>().join("\n"))]
     Several(Vec<Error>),
+}
+
+/// An error and its causes in one line, each said once.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }
 
 impl Error {

@@ -70,10 +70,7 @@ pub fn insert<'a>(text: &'a [u8], program: &str) -> Result<Cow<'a, [u8]>, EditEr
         // A block of ours without a place goes: outside a stanza it would be an error to ifupdown.
         return Ok(bare);
     };
-    let eol: &[u8] = match header_eol(&bare, &header) {
-        Some(eol) => eol,
-        None => file_eol(&bare),
-    };
+    let eol = header_eol(&bare, &header);
     let unterminated = !bare[..header.end].ends_with(b"\n");
     let lines = block_lines(program);
     let mut block = Vec::new();
@@ -183,16 +180,16 @@ fn is_lo_header(line: &[u8]) -> bool {
     expected.iter().all(|word| words.next() == Some(word))
 }
 
-fn header_eol(text: &[u8], header: &Range<usize>) -> Option<&'static [u8]> {
+/// The end of line to write below the header: its own; behind a header that has none, the file's.
+fn header_eol(text: &[u8], header: &Range<usize>) -> &'static [u8] {
     match &text[header.clone()] {
-        line if line.ends_with(b"\r\n") => Some(b"\r\n"),
-        line if line.ends_with(b"\n") => Some(b"\n"),
-        _ => None,
+        line if line.ends_with(b"\r\n") => b"\r\n",
+        line if line.ends_with(b"\n") => b"\n",
+        // A bare newline here would make the stray carriage return part of an end of line.
+        line if line.ends_with(b"\r") => b"\r\n",
+        _ if lines(text).next().is_some_and(|first| text[first].ends_with(b"\r\n")) => b"\r\n",
+        _ => b"\n",
     }
-}
-
-fn file_eol(text: &[u8]) -> &'static [u8] {
-    if lines(text).next().is_some_and(|line| text[line].ends_with(b"\r\n")) { b"\r\n" } else { b"\n" }
 }
 
 /// Length of the end of line that `text` ends in.
@@ -212,4 +209,176 @@ fn lines(text: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
         at = range.end;
         range
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PROGRAM: &str = "/usr/sbin/fake-metadata-setup";
+
+    fn inserted(text: &str) -> String {
+        String::from_utf8(insert(text.as_bytes(), PROGRAM).unwrap().into_owned()).unwrap()
+    }
+
+    fn removed(text: &str) -> String {
+        String::from_utf8(remove(text.as_bytes()).unwrap().into_owned()).unwrap()
+    }
+
+    fn block(eol: &str) -> String {
+        block_lines(PROGRAM).map(|line| line + eol).concat()
+    }
+
+    /// Where the block must appear; `@` stands for it. No `@`: nothing changes.
+    fn check(marked: &str, eol: &str) {
+        let text = marked.replace('@', "");
+        let edited = inserted(&text);
+        assert_eq!(edited, marked.replace('@', &block(eol)), "insert");
+        assert_eq!(inserted(&edited), edited, "insert twice");
+        assert_eq!(removed(&edited), text, "remove");
+        assert_eq!(removed(&text), text, "remove where there is none");
+    }
+
+    #[test]
+    fn the_block_goes_below_the_header_of_the_lo_stanza() {
+        check("auto lo\niface lo inet loopback\n@", "\n");
+        check("iface lo inet loopback\n@    post-up true\n\niface eth0 inet dhcp\nauto lo\n", "\n");
+        check("auto lo eth0\niface eth0 inet dhcp\n\n# the loopback\niface lo inet loopback\n@", "\n");
+        check("source interfaces.d/*\niface\tlo  inet\tloopback \n@", "\n");
+        check("iface lo inet loopback inherits base\n@", "\n");
+    }
+
+    #[test]
+    fn a_file_without_a_place_is_left_alone() {
+        check("", "\n");
+        check("source /etc/network/interfaces.d/*\n", "\n");
+        check("auto lo\niface eth0 inet dhcp", "\n");
+        check("# iface lo inet loopback\n", "\n");
+        check("iface lo inet6 loopback\niface lo:1 inet loopback\niface loop inet loopback\n", "\n");
+        check("iface lo inet loopback\niface lo:1 inet static\n  address 169.254.169.254/32\n", "\n");
+        check("iface lo inet loopback\n  up ip addr add 169.254.169.254 dev lo\n", "\n");
+        // The backslash would carry our first line into the header.
+        check("iface lo inet loopback \\\n", "\n");
+    }
+
+    #[test]
+    fn of_several_lo_stanzas_the_first_is_taken() {
+        check("iface lo inet loopback\n@auto lo\niface lo inet loopback\n", "\n");
+    }
+
+    #[test]
+    fn a_continued_header_is_one_line_and_a_continued_comment_is_not() {
+        check("iface lo \\\ninet loopback\n@", "\n");
+        check("# comment \\\niface lo inet loopback\n@", "\n");
+        check("auto eth0 \\\n  lo\niface lo inet loopback\n@", "\n");
+        // Not a stanza of its own, but more words for auto.
+        check("auto eth0 \\\niface lo inet loopback\n", "\n");
+    }
+
+    #[test]
+    fn line_ends_are_kept() {
+        check("auto lo\r\niface lo inet loopback\r\n@\r\n", "\r\n");
+        assert_eq!(
+            inserted("auto lo\r\niface lo inet loopback"),
+            format!("auto lo\r\niface lo inet loopback\r\n{}", block("\r\n").trim_end())
+        );
+        assert_eq!(
+            inserted("iface lo inet loopback"),
+            format!("iface lo inet loopback\n{}", block("\n").trim_end())
+        );
+        for text in
+            ["iface lo inet loopback", "iface lo inet loopback\r", "auto lo\r\niface lo inet loopback"]
+        {
+            assert_eq!(removed(&inserted(text)), text);
+        }
+    }
+
+    #[test]
+    fn an_older_block_is_replaced_and_a_moved_one_comes_back() {
+        let old = "iface lo inet loopback\n# >>> fake-metadata 0.0\n  up old || true\n# <<< fake-metadata\n";
+        assert_eq!(inserted(old), inserted("iface lo inet loopback\n"));
+        let moved = format!("{}iface lo inet loopback\n", block("\n"));
+        assert_eq!(inserted(&moved), inserted("iface lo inet loopback\n"));
+        assert_eq!(inspect(moved.as_bytes(), PROGRAM), Ok(Block::Stale));
+        // Its stanza is gone: outside one it would be an error to ifupdown.
+        assert_eq!(inserted(&block("\n")), "");
+    }
+
+    #[test]
+    fn inspect_tells_what_there_is() {
+        let bare = b"iface lo inet loopback\n";
+        assert_eq!(inspect(bare, PROGRAM), Ok(Block::Absent));
+        assert_eq!(inspect(&insert(bare, PROGRAM).unwrap(), PROGRAM), Ok(Block::Present));
+        assert_eq!(inspect(&insert(bare, "/other").unwrap(), PROGRAM), Ok(Block::Stale));
+        assert_eq!(inspect(b"", PROGRAM), Ok(Block::NoPlace));
+    }
+
+    #[test]
+    fn markers_that_do_not_pair_are_errors() {
+        let lone = |text: &str| remove(text.as_bytes()).unwrap_err();
+        assert_eq!(lone(&format!("a\n{BEGIN}\n")), EditError::NoEnd(2));
+        assert_eq!(lone(&format!("{BEGIN}\n{BEGIN}\n{END}\n")), EditError::NoEnd(1));
+        assert_eq!(lone(&format!("a\n\n{END}\n")), EditError::NoBegin(3));
+        assert_eq!(lone(&format!("{BEGIN}\n{END}\n{BEGIN}\n{END}")), EditError::Second(3));
+        assert!(insert(format!("iface lo inet loopback\n{BEGIN}").as_bytes(), PROGRAM).is_err());
+    }
+
+    /// Files made of the pieces that matter to the editor, ends of line and stray bytes included.
+    fn file() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            4 => Just(&b"iface lo inet loopback"[..]),
+            1 => Just(&b"\tiface\t lo inet loopback \t"[..]),
+            2 => Just(&b"auto lo"[..]),
+            1 => Just(&b"iface eth0 inet static"[..]),
+            1 => Just(&b"    address 10.0.0.1/24"[..]),
+            1 => Just(&b"    address 169.254.169.254"[..]),
+            1 => Just(&b"# comment"[..]),
+            1 => Just(&b"# >> not a marker"[..]),
+            1 => Just(&b"\xff\xfe\x00"[..]),
+            1 => Just(&b""[..]),
+        ];
+        let end = prop_oneof![6 => Just(&b"\n"[..]), 3 => Just(&b"\r\n"[..]), 1 => Just(&b"\\\n"[..]), 1 => Just(&b"\r"[..])];
+        let lines = prop::collection::vec((piece, end), 0..10);
+        (lines, any::<bool>()).prop_map(|(lines, ended)| {
+            let mut text: Vec<u8> = lines.iter().flat_map(|(piece, end)| [*piece, *end].concat()).collect();
+            if !ended {
+                let length = text.trim_ascii_end().len();
+                text.truncate(length);
+            }
+            text
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn remove_after_insert_is_the_original(text in file()) {
+            let edited = insert(&text, PROGRAM).unwrap();
+            prop_assert_eq!(remove(&edited).unwrap().into_owned(), text);
+        }
+
+        #[test]
+        fn insert_twice_is_insert_once(text in file()) {
+            let once = insert(&text, PROGRAM).unwrap();
+            let twice = insert(&once, PROGRAM).unwrap();
+            prop_assert!(matches!(twice, Cow::Borrowed(_)), "the second time nothing is written");
+            prop_assert_eq!(&once, &twice);
+        }
+
+        #[test]
+        fn only_one_run_of_bytes_is_new(text in file()) {
+            let edited = insert(&text, PROGRAM).unwrap();
+            let same_start = text.iter().zip(edited.iter()).take_while(|(a, b)| a == b).count();
+            let rest = &text[same_start..];
+            prop_assert!(edited.ends_with(rest));
+        }
+
+        #[test]
+        fn no_bytes_make_the_editor_panic(text in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(edited) = insert(&text, PROGRAM) {
+                prop_assert_eq!(remove(&edited).unwrap(), remove(&text).unwrap());
+            }
+        }
+    }
 }

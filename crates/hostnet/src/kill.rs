@@ -1,7 +1,8 @@
 //! The test hook for crashes: ends this process with SIGKILL at the N-th point of a run.
 //!
-//! A point is passed after each journal entry is on disk, after each step is done, and inside the writing of a file.
-//! The binaries take N from the environment variable `FAKE_METADATA_SETUP_KILL_AT`; without it nothing happens.
+//! A point is passed when a step's journal entry is on disk and the step is not done, when a new file is written and
+//! not in place, before each step of an undoing, and at the end before and after the journal is done with. The binary
+//! takes N from the environment variable `FAKE_METADATA_SETUP_KILL_AT`; without it nothing happens.
 
 use std::cell::Cell;
 

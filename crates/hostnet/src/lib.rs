@@ -30,7 +30,7 @@ mod xtables;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 pub use config::{Bridge, Config, ConfigError, DEFAULT_LISTEN, DEFAULT_PATH, Ipv6, Network};
-pub use error::Error;
+pub use error::{Error, chain};
 pub use run::{Line, Options, Paths, Report, State, Status, apply, plan, plan_remove, remove, status};
 pub use target::{ResolveError, Target};
 

@@ -171,16 +171,15 @@ pub(crate) fn delete_arp_guard() -> Result<(), Error> {
     must("delete the ARP filter", &[&format!("add table {table}; delete table {table}")])
 }
 
-/// Deletes a chain that iptables-nft made, if it has no rule. The kernel refuses one that has.
+/// Deletes a chain that iptables-nft made, if it has no rule: the kernel refuses one that has (nft(8)).
 pub(crate) fn delete_empty_chain(family: &str, table: &str, chain: &str) -> Result<(), Error> {
-    let is_empty = |found: &Chain| found.rules.is_empty() && found.policy == "accept";
-    if !Ruleset::read().is_some_and(|now| now.chain(family, table, chain).is_some_and(is_empty)) {
-        return Ok(());
-    }
-    must(
-        &format!("delete the empty chain {family} {table} {chain}"),
-        &["delete", "chain", family, table, chain],
-    )
+    let action = format!("delete the empty chain {family} {table} {chain}");
+    must(&action, &["delete", "chain", family, table, chain]).or_else(|error| {
+        let is_empty = |found: &Chain| found.rules.is_empty();
+        let still_there =
+            Ruleset::read().is_some_and(|now| now.chain(family, table, chain).is_some_and(is_empty));
+        if still_there { Err(error) } else { Ok(()) }
+    })
 }
 
 /// Deletes a table that iptables-nft made, if it has no chain.

@@ -3,7 +3,7 @@
 //! First what should be there ([`wanted`]), then the difference to what is there ([`steps`]). Undoing everything is
 //! the difference to nothing.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 
 use crate::config::{Bridge, Config, Ipv6, Network};
 use crate::error::Error;
@@ -57,6 +57,9 @@ pub(crate) fn landings(config: &Config, facts: &Facts) -> Vec<SocketAddr> {
     }
     if network.local {
         landings.extend(config.local_port().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))));
+        // With "auto" nobody asked for it by name: a daemon without IPv6 is no reason for a warning.
+        let v6 = config.local_port_v6().filter(|_| network.ipv6 == Ipv6::On);
+        landings.extend(v6.map(|port| SocketAddr::from((Ipv6Addr::LOCALHOST, port))));
     }
     let bridge_port = config.bridge_port(network.local.then_some(IPV4));
     match bridge_port {
@@ -259,34 +262,36 @@ pub(crate) fn block_steps(facts: &Facts, wanted: bool, calls: &str) -> Result<Ve
 /// before us (see [`existing`]), `used` where rules of ours were.
 pub(crate) fn sweep_steps(facts: &Facts, before: &[String], used: &[(Program, Rule)]) -> Vec<Step> {
     let Some(ruleset) = &facts.ruleset else { return Vec::new() };
-    let mut steps = Vec::new();
-    let mut swept: Vec<&Chain> = Vec::new();
-    for chain in &ruleset.chains {
-        let family = |program: Program| if program.family() == Family::V4 { "ip" } else { "ip6" };
+    let family = |program: Program| if program.family() == Family::V4 { "ip" } else { "ip6" };
+    let in_table = |program: Program, rule: &Rule, in_family: &str, table: &str| {
+        program.is_nft() && family(program) == in_family && rule.table == table
+    };
+    let sweep_chain = |chain: &&Chain| {
         let is_here = |program: Program, rule: &Rule| {
-            program.is_nft()
-                && family(program) == chain.family
-                && rule.table == chain.table
-                && rule.chain == chain.name
+            in_table(program, rule, &chain.family, &chain.table) && rule.chain == chain.name
         };
         let is_used = used.iter().any(|(program, rule)| is_here(*program, rule));
         let others = facts.rules.iter().any(|f| is_here(f.program, &f.rule) && f.rule.tag().is_none());
-        if is_used && !others && chain.policy == "accept" && !before.contains(&chain_name(chain)) {
-            swept.push(chain);
-            let (family, table) = (chain.family.clone(), chain.table.clone());
-            steps.push(Step::DeleteEmptyChain { family, table, chain: chain.name.clone() });
-        }
-    }
-    for (family, table) in &ruleset.tables {
+        is_used && !others && chain.policy == "accept" && !before.contains(&chain_name(chain))
+    };
+    let swept: Vec<&Chain> = ruleset.chains.iter().filter(sweep_chain).collect();
+    // A run that was killed may have taken the chains already: a table without any goes too.
+    let sweep_table = |(table_family, table): &&(String, String)| {
         let mut chains =
-            ruleset.chains.iter().filter(|chain| chain.family == *family && chain.table == *table);
-        let made = swept.iter().any(|chain| chain.family == *family && chain.table == *table);
-        let was_there = before.contains(&format!("{family} {table}"));
-        if made && !was_there && chains.all(|chain| swept.contains(&chain)) {
-            steps.push(Step::DeleteEmptyTable { family: family.clone(), table: table.clone() });
-        }
-    }
-    steps
+            ruleset.chains.iter().filter(|chain| chain.family == *table_family && chain.table == *table);
+        let is_used = used.iter().any(|(program, rule)| in_table(*program, rule, table_family, table));
+        is_used
+            && !before.contains(&format!("{table_family} {table}"))
+            && chains.all(|chain| swept.contains(&chain))
+    };
+    let chains = swept.iter().map(|chain| {
+        let (family, table) = (chain.family.clone(), chain.table.clone());
+        Step::DeleteEmptyChain { family, table, chain: chain.name.clone() }
+    });
+    let tables = ruleset.tables.iter().filter(sweep_table);
+    let tables =
+        tables.map(|(family, table)| Step::DeleteEmptyTable { family: family.clone(), table: table.clone() });
+    chains.chain(tables).collect()
 }
 
 /// The names of the chains and tables that are there now.
@@ -297,4 +302,127 @@ pub(crate) fn existing(ruleset: &Ruleset) -> Vec<String> {
 
 fn chain_name(chain: &Chain) -> String {
     format!("{} {} {}", chain.family, chain.table, chain.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::netlink::HostAddress;
+
+    fn facts() -> Facts {
+        Facts { net_admin: true, iptables: Some(Program::IptablesNft), ..Facts::default() }
+    }
+
+    fn config(text: &str) -> Config {
+        Config::parse(text, Path::new("c.toml"), []).unwrap()
+    }
+
+    /// The facts after the steps: what a perfect host would show.
+    fn after(facts: &Facts, steps: &[Step]) -> Facts {
+        let mut facts = facts.clone();
+        for step in steps {
+            match step {
+                Step::AddAddress { address } => facts.addresses.push(HostAddress {
+                    interface: "lo".into(),
+                    address: *address,
+                    prefix: 32,
+                    marked: true,
+                }),
+                Step::DeleteAddress { address } => facts.addresses.retain(|found| found.address != *address),
+                Step::AddRule { program, rule } => {
+                    facts.rules.push(FoundRule { program: *program, rule: rule.clone() });
+                }
+                Step::DeleteRule { program, rule } => {
+                    let same = |found: &FoundRule| found.program == *program && found.rule.same(rule);
+                    let index = facts.rules.iter().position(same).expect("a rule that is there");
+                    facts.rules.remove(index);
+                }
+                other => panic!("{other}"),
+            }
+        }
+        facts
+    }
+
+    fn steps_for(config: &Config, facts: &Facts) -> Vec<Step> {
+        kernel_steps(facts, &wanted(config, facts).unwrap(), &[])
+    }
+
+    #[test]
+    fn what_was_applied_needs_nothing_and_can_be_undone() {
+        for text in
+            ["", "[network]\nbridges = [\"a\", \"b*\"]\n", "[network]\nlocal = false\nbridges = [\"a\"]\n"]
+        {
+            let (config, facts) = (config(text), facts());
+            let done = after(&facts, &steps_for(&config, &facts));
+            assert_eq!(steps_for(&config, &done), [], "{text}");
+            let undone = after(&done, &kernel_steps(&done, &Wanted::default(), &[]));
+            assert!(undone.rules.is_empty() && undone.addresses.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_nat_rule_names_the_address_the_protocol_and_the_port() {
+        let facts = Facts { target: Some("10.0.0.2:80".parse().unwrap()), ..facts() };
+        for facts in [facts.clone(), Facts { target: None, ..facts }] {
+            let wanted = wanted(&config("[network]\nbridges = [\"docker0\"]\n"), &facts).unwrap();
+            for (_, rule) in wanted.rules.iter().filter(|(_, rule)| rule.table == "nat") {
+                let original = "--ctorigdst 169.254.169.254 --ctorigdstport 80";
+                let named =
+                    rule.spec.starts_with("-d 169.254.169.254/32 ") && rule.spec.contains("--dport 80 ");
+                assert!(rule.spec.contains("-p tcp ") && (named || rule.spec.contains(original)), "{rule}");
+                assert!(rule.tag().is_some(), "{rule}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_guard_is_up_before_the_address() {
+        let steps = steps_for(&config(""), &facts());
+        let guard =
+            steps.iter().position(|step| matches!(step, Step::AddRule { rule, .. } if rule.table == "raw"));
+        let address = steps.iter().position(|step| matches!(step, Step::AddAddress { .. }));
+        assert!(guard.unwrap() < address.unwrap());
+    }
+
+    #[test]
+    fn a_rule_that_is_there_twice_is_deleted_once() {
+        let (config, facts) = (config(""), facts());
+        let mut doubled = after(&facts, &steps_for(&config, &facts));
+        doubled.rules.push(doubled.rules[0].clone());
+        let steps = steps_for(&config, &doubled);
+        assert!(matches!(steps.as_slice(), [Step::DeleteRule { .. }]), "{steps:?}");
+    }
+
+    #[test]
+    fn an_unmarked_address_is_ours_only_by_the_journal() {
+        let address = IpAddr::V4(IPV4);
+        let found = HostAddress { interface: "lo".into(), address, prefix: 32, marked: false };
+        let facts = Facts { addresses: vec![found], ..facts() };
+        assert_eq!(kernel_steps(&facts, &Wanted::default(), &[]), []);
+        let owned = kernel_steps(&facts, &Wanted::default(), &[address]);
+        assert_eq!(owned, [Step::DeleteAddress { address }]);
+    }
+
+    #[test]
+    fn a_new_target_is_led_to_before_the_old_rule_goes() {
+        let config = config("[network]\nipv6 = false\ntarget = \"mock\"\n");
+        let to = |address: &str| Facts { target: Some(address.parse().unwrap()), ..facts() };
+        let old = after(&to("10.0.0.2:80"), &steps_for(&config, &to("10.0.0.2:80")));
+        let steps = steps_for(&config, &Facts { target: Some("10.0.0.3:80".parse().unwrap()), ..old });
+        let kinds: Vec<bool> = steps.iter().map(|step| matches!(step, Step::AddRule { .. })).collect();
+        assert_eq!(kinds, [true, true, false, false], "{steps:?}");
+    }
+
+    #[test]
+    fn ipv6_is_asked_for_where_it_is_on() {
+        let on = Facts { ipv6_on: true, ip6tables: Some(Program::Ip6tablesNft), ..facts() };
+        assert!(wanted(&config(""), &on).unwrap().addresses.contains(&IpAddr::V6(IPV6)));
+        assert!(
+            !wanted(&config("[network]\nipv6 = false\n"), &on).unwrap().addresses.contains(&IpAddr::V6(IPV6))
+        );
+        assert!(!wanted(&config(""), &facts()).unwrap().addresses.contains(&IpAddr::V6(IPV6)));
+        assert!(wanted(&config("[network]\nipv6 = true\n"), &facts()).is_err());
+    }
 }

@@ -151,19 +151,9 @@ impl Run<'_> {
         }
         journal.compact()?;
         let since = journal.len();
-        if !found.refusals.is_empty() {
-            journal.record_forced()?;
-        }
-        if let Some(ruleset) = &found.facts.ruleset {
-            journal.record_before(plan::existing(ruleset))?;
-        }
-        if let Err(error) = self.perform_all(&found.steps, journal) {
-            if matches!(&error, Error::Undone { undo, .. } if undo.is_empty()) {
-                self.sweep(journal)?;
-                journal.forget_since(since)?;
-            }
-            return Err(error);
-        }
+        let performed = record_start(&found, journal).and_then(|()| self.perform_all(&found.steps, journal));
+        performed.map_err(|error| self.forget(error, since, journal))?;
+        self.kill.point();
         let left = self.survey(config, journal)?.steps;
         if !left.is_empty() {
             return Err(Error::Verify(left.iter().map(ToString::to_string).collect()));
@@ -181,7 +171,6 @@ impl Run<'_> {
                 self.kill.point();
                 step.perform(self.netlink, &self.kill)
             });
-            self.kill.point();
             if let Err(cause) = performed {
                 let undo = steps[..done].iter().rev().filter_map(Step::inverse);
                 let undo = undo.filter_map(|step| step.perform(self.netlink, &self.kill).err()).collect();
@@ -191,13 +180,34 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// After an undone run: the empty chains that iptables-nft made.
+    /// After a run that was undone whole: neither the empty chains that iptables-nft made nor its entries stay.
+    fn forget(&self, error: Error, since: usize, journal: &mut Journal) -> Error {
+        let (cause, undo, about_ipv6) = match error {
+            Error::Undone { cause, undo, about_ipv6 } if undo.is_empty() => (cause, undo, about_ipv6),
+            error @ Error::Undone { .. } => return error,
+            other => (Box::new(other), Vec::new(), false),
+        };
+        let swept = self.sweep(journal).and_then(|()| journal.forget_since(since));
+        Error::Undone { cause, undo: undo.into_iter().chain(swept.err()).collect(), about_ipv6 }
+    }
+
     fn sweep(&self, journal: &Journal) -> Result<(), Error> {
         let facts =
             Facts::read(self.netlink, &self.options.paths.interfaces, &self.options.paths.program, &[])?;
         survey::sweep_steps(&facts, journal.entries())
             .iter()
             .try_for_each(|step| step.perform(self.netlink, &self.kill))
+    }
+}
+
+/// What the journal needs besides the steps.
+fn record_start(found: &Survey, journal: &mut Journal) -> Result<(), Error> {
+    if !found.refusals.is_empty() {
+        journal.record_forced()?;
+    }
+    match &found.facts.ruleset {
+        Some(ruleset) => journal.record_before(plan::existing(ruleset)),
+        None => Ok(()),
     }
 }
 

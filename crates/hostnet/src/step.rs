@@ -90,7 +90,7 @@ impl Step {
             Self::AddAddress { address } => netlink.add_to_lo(*address),
             Self::DeleteAddress { address } => netlink.delete_from_lo(*address).map(drop),
             Self::AddRule { program, rule } => program.insert(rule),
-            Self::DeleteRule { program, rule } => program.delete(rule).map(drop),
+            Self::DeleteRule { program, rule } => program.delete(rule),
             Self::AddArpGuard { bridges } => nft::add_arp_guard(bridges),
             Self::DeleteArpGuard { .. } => nft::delete_arp_guard(),
             Self::DeleteEmptyChain { family, table, chain } => nft::delete_empty_chain(family, table, chain),

@@ -176,8 +176,10 @@ impl Program {
         }
         let listing = self.run("filter", "-S INPUT")?;
         let rules: Vec<&str> = listing.lines().filter(|line| line.starts_with("-A INPUT ")).collect();
-        let denies_all = |rule: &&&str| **rule == "-A INPUT -j DROP" || rule.starts_with("-A INPUT -j REJECT");
-        let denies = listing.lines().any(|line| line == "-P INPUT DROP") || rules.last().filter(denies_all).is_some();
+        let denies_all =
+            |rule: &&&str| **rule == "-A INPUT -j DROP" || rule.starts_with("-A INPUT -j REJECT");
+        let denies =
+            listing.lines().any(|line| line == "-P INPUT DROP") || rules.last().filter(denies_all).is_some();
         let metadata = crate::IPV4.to_string();
         let accepts = |rule: &&str| rule.contains(&metadata) && rule.ends_with("-j ACCEPT");
         Ok(denies && !rules.iter().any(accepts))
@@ -214,10 +216,15 @@ impl Program {
     }
 
     /// Deletes one rule; its absence is success.
-    pub(crate) fn delete(self, rule: &Rule) -> Result<bool, Error> {
-        let listed = self.list(&rule.table)?;
-        let Some(found) = listed.iter().find(|found| found.rule.same(rule)) else { return Ok(false) };
-        self.run(&rule.table, &format!("-D {} {}", rule.chain, found.rule.spec)).map(|_| true)
+    pub(crate) fn delete(self, rule: &Rule) -> Result<(), Error> {
+        if !self.is_nft() && !self.legacy_table_exists(&rule.table) {
+            return Ok(());
+        }
+        let deleted = self.run(&rule.table, &format!("-D {} {}", rule.chain, rule.spec)).map(drop);
+        deleted.or_else(|error| match self.list(&rule.table)?.iter().any(|found| found.rule.same(rule)) {
+            true => Err(error),
+            false => Ok(()),
+        })
     }
 
     fn run(self, table: &str, command: &str) -> Result<String, Error> {
@@ -247,5 +254,46 @@ impl std::fmt::Display for Program {
             Self::Ip6tablesLegacy => "ip6tables-legacy",
             Self::Ip6tables => "ip6tables",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tag_tells_a_rule_however_it_is_spelt() {
+        let ours = Rule::ours(
+            "nat",
+            "OUTPUT",
+            "local",
+            "-d 169.254.169.254/32 -p tcp -m tcp --dport 80",
+            "REDIRECT --to-ports 8000",
+        );
+        let quoted = ours.spec.replace("--comment ", "--comment \"").replace(" -j", "\" -j");
+        let listed = Rule { spec: quoted.replace("-m tcp ", ""), ..ours.clone() };
+        assert!(listed.same(&ours), "{listed}");
+        let other_port = Rule::ours(
+            "nat",
+            "OUTPUT",
+            "local",
+            "-d 169.254.169.254/32 -p tcp -m tcp --dport 80",
+            "REDIRECT --to-ports 8001",
+        );
+        assert!(!other_port.same(&ours));
+    }
+
+    #[test]
+    fn a_rule_without_our_comment_is_nobodys_twin() {
+        let other = Rule {
+            table: "nat".into(),
+            chain: "OUTPUT".into(),
+            spec: "-m comment --comment fake -j X".into(),
+            place: Place::First,
+        };
+        assert_eq!(other.tag(), None);
+        assert!(!other.same(&other.clone()), "only rules of ours are ever deleted");
+        let bare = Rule { spec: "-j DROP".into(), ..other };
+        assert_eq!(bare.tag(), None);
     }
 }

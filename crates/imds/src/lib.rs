@@ -5,6 +5,7 @@
 //! - [`InstanceSpec`] and [`Instance`]: the instance as configured, and as completed.
 //! - [`Trees`], [`Tree`], [`RoleEntry`], [`Overrides`]: what each caller sees, and changes to it.
 //! - [`in_force`], [`Event`]: what events show at a time, as changes to the trees.
+//! - [`Recording`]: a tree that was read elsewhere and is served as it was.
 //! - [`Signer`]: the signed identity document.
 //! - [`TokenKey`]: session tokens.
 //!
@@ -39,10 +40,11 @@ pub use instance::{
 };
 pub use path::canonical;
 pub use reply::{ContentType, HeaderName, HeaderValue, NOT_FOUND_PAGE, Reply, SERVER, Status};
-pub use request::{Delivery, Facts, HeaderField, Need, Nonce, Request, RoleAnswer, RoleKey};
+pub use request::{Delivery, Facts, HeaderField, Need, Nonce, Request, RoleAnswer, RoleDocument, RoleKey};
 pub use respond::{Endpoint, Outcome, Snapshot, TokenMode, respond};
 pub use token::{MAX_TTL, TOKEN_LENGTH, TokenKey};
 pub use tree::{
-    InfoFailure, InstanceProfile, Leaf, Override, Overrides, RoleEntry, SignatureKind, Tree, TreeError, Trees,
+    InfoFailure, InstanceProfile, Leaf, Override, Overrides, Recorded, Recording, RoleEntry, SignatureKind,
+    Tree, TreeError, Trees, is_secret,
 };
 pub use version::{VERSIONS, Version};

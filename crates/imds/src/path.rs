@@ -12,16 +12,23 @@ pub(crate) const MAX_SEGMENTS: usize = 32;
 
 /// Removes everything but the path from a request target, percent-encoding kept.
 fn path_of(target: &str) -> &[u8] {
-    let path = match target.find("://") {
-        // Only an absolute form has its scheme before the first slash.
-        Some(colon) if !target[..colon].contains(['/', '?']) => {
-            let rest = &target[colon + 3..];
+    let path = match target.starts_with('/') {
+        true => target,
+        false => without_authority(target),
+    };
+    let path = path.as_bytes();
+    let end = path.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
+    &path[..end]
+}
+
+/// What follows the authority of an absolute form: `/x` of `http://host/x`. Any other target as it is.
+fn without_authority(target: &str) -> &str {
+    match target.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
             rest.find('/').map_or("", |slash| &rest[slash..])
         }
         _ => target,
-    };
-    let end = path.find(['?', '#']).unwrap_or(path.len());
-    &path.as_bytes()[..end]
+    }
 }
 
 /// Decodes `%XX`; a percent sign without two hex digits stands for itself.

@@ -1,7 +1,9 @@
 //! A request as the front hands it over: what decides the answer, and nothing else of HTTP.
 
+use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::documents;
 use crate::identity::Signatures;
 
 /// A header that should come once.
@@ -122,12 +124,50 @@ impl std::fmt::Debug for RoleAnswer {
     }
 }
 
+/// A [`RoleAnswer`] as it is served. Written once for as long as the answer stays the same: credentials are
+/// what is asked for most.
+#[derive(Clone)]
+pub struct RoleDocument {
+    plain: Bytes,
+    extended: Bytes,
+    last_updated: Timestamp,
+}
+
+impl RoleDocument {
+    /// Writes the document.
+    pub fn new(answer: &RoleAnswer) -> RoleDocument {
+        let (RoleAnswer::Success { last_updated, .. } | RoleAnswer::Failure { last_updated, .. }) = answer;
+        RoleDocument {
+            plain: documents::credentials(answer, false).into(),
+            extended: documents::credentials(answer, true).into(),
+            last_updated: *last_updated,
+        }
+    }
+
+    /// The body; with `extended`, the account is told too.
+    pub(crate) fn body(&self, extended: bool) -> Bytes {
+        if extended { self.extended.clone() } else { self.plain.clone() }
+    }
+
+    /// When the source handed the credentials out.
+    pub(crate) fn last_updated(&self) -> Timestamp {
+        self.last_updated
+    }
+}
+
+impl std::fmt::Debug for RoleDocument {
+    /// Never prints a key, a secret or a token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RoleDocument(of {})", self.last_updated)
+    }
+}
+
 /// What the front already knows that a reply may need. The default knows nothing: [`crate::respond`]
 /// then says what it [`Need`]s, and is called again with it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts<'a> {
     /// Credentials, and whose they are; those of another role are not used.
-    pub credentials: Option<(&'a RoleKey, &'a RoleAnswer)>,
+    pub credentials: Option<(&'a RoleKey, &'a RoleDocument)>,
     /// Signatures, with the document they are over; those over other bytes are not used.
     pub signatures: Option<&'a Signatures>,
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::documents;
 use crate::path::Decoded;
 use crate::reply::{ContentType, Reply, Status};
-use crate::request::{Delivery, Facts, HeaderField, Need, Request, RoleAnswer, RoleKey};
+use crate::request::{Delivery, Facts, HeaderField, Need, Request, RoleDocument, RoleKey};
 use crate::token::{TokenKey, parse_ttl};
 use crate::tree::{Found, Leaf, SignatureKind, Tree, Trees};
 
@@ -172,11 +172,9 @@ fn read(
             plain(documents::identity_info(account, delivered).into(), delivered)
         }
         Found::Leaf(Leaf::Credentials { role, extended }) => {
-            let answer = known_credentials(facts, role)
+            let document = known_credentials(facts, role)
                 .ok_or_else(|| Need::Credentials { role: role.clone(), delivery })?;
-            let (RoleAnswer::Success { last_updated, .. } | RoleAnswer::Failure { last_updated, .. }) =
-                answer;
-            plain(documents::credentials(answer, *extended).into(), *last_updated)
+            plain(document.body(*extended), document.last_updated())
         }
         Found::Leaf(Leaf::Signature { kind, document }) => {
             let known = facts.signatures.filter(|signatures| signatures.document == document);
@@ -194,7 +192,7 @@ fn read(
     })
 }
 
-fn known_credentials<'a>(facts: &Facts<'a>, wanted: &RoleKey) -> Option<&'a RoleAnswer> {
+fn known_credentials<'a>(facts: &Facts<'a>, wanted: &RoleKey) -> Option<&'a RoleDocument> {
     facts.credentials.filter(|(role, _)| *role == wanted).map(|(_, answer)| answer)
 }
 

@@ -7,6 +7,7 @@ mod build;
 mod dir;
 mod edit;
 mod overrides;
+mod recording;
 mod role;
 mod trees;
 
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 
 pub(crate) use dir::{Dir, Node};
 pub use overrides::{Override, Overrides, TreeError};
+pub use recording::{Recorded, Recording, is_secret};
 pub use role::{InfoFailure, InstanceProfile, RoleEntry};
 pub use trees::Trees;
 

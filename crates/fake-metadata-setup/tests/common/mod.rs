@@ -3,6 +3,7 @@
 //! The namespaces live as long as a `cat` that waits for its standard input to close: when the test ends, panics or
 //! is killed, the pipe closes, `cat` ends and the kernel takes the namespaces away. Needs root; nothing skips.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -45,8 +46,9 @@ impl Host {
     pub(crate) fn new(backend: Backend) -> Self {
         assert!(is_root(), "this test changes network namespaces and needs root: run it with sudo");
         let folder = TempDir::new().unwrap();
-        for name in ["network", "network/interfaces.d", "alternatives", "state"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
+        fs::create_dir(folder.path().join("alternatives")).unwrap();
+        for name in ["interfaces", "if-pre-up", "if-up", "if-down", "if-post-down"] {
+            fs::create_dir_all(folder.path().join(format!("network/{name}.d"))).unwrap();
         }
         lay_alternatives(&folder.path().join("alternatives"), backend);
         let script = r#"

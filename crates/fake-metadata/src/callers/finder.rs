@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use super::rules::{Decision, Facts, Grant, Rules, User};
+use super::containers::{Engines, Known, Lookup, Said};
+use super::rules::{Container, Decision, Facts, Grant, Rules, User};
 use super::sockets::SockDiag;
 use crate::front::Peer;
+use crate::state::Live;
 
 /// One connection of a caller, with what has been found out about it.
 #[derive(Debug)]
@@ -14,20 +16,22 @@ pub(crate) struct Connection {
     pub(crate) peer: Peer,
     ours: SocketAddr,
     user: OnceLock<User>,
+    container: OnceLock<Arc<Known>>,
 }
 
 impl Connection {
     /// `ours` is the connection's own end.
     pub(crate) fn new(peer: Peer, ours: SocketAddr) -> Self {
         let ours = SocketAddr::new(ours.ip().to_canonical(), ours.port());
-        Connection { peer, ours, user: OnceLock::new() }
+        Connection { peer, ours, user: OnceLock::new(), container: OnceLock::new() }
     }
 
     /// Who it is, in words for `status`.
     pub(crate) fn who(&self) -> String {
         let address = self.peer.address;
-        match self.user.get() {
-            Some(User::Uid(uid)) => format!("user {uid} ({address})"),
+        match (self.container.get(), self.user.get()) {
+            (Some(container), _) => format!("container {} ({address})", container.name),
+            (None, Some(User::Uid(uid))) => format!("user {uid} ({address})"),
             _ => address.to_string(),
         }
     }
@@ -57,8 +61,9 @@ impl Finder {
         }
     }
 
-    /// The role of a connection's caller.
-    pub(crate) async fn role(&self, rules: &Rules, connection: &Connection) -> Grant {
+    /// The role of a connection's caller. It may be one that was made while this waited: `live` does not
+    /// know it then, what is served afterwards does.
+    pub(crate) async fn role(&self, live: &Live, engines: &Engines, connection: &Connection) -> Grant {
         let mut facts = Facts {
             address: connection.peer.address.ip(),
             local: connection.peer.local,
@@ -66,10 +71,12 @@ impl Finder {
             user: None,
         };
         loop {
-            match rules.decide(&facts) {
+            match live.rules.decide(&facts) {
                 Decision::Grant(grant) => return grant,
                 Decision::NeedsUser => facts.user = Some(self.user(connection)),
-                Decision::NeedsContainer => facts.container = Some(super::rules::Container::Unknown),
+                Decision::NeedsContainer => {
+                    facts.container = Some(container(live, engines, connection).await);
+                }
             }
         }
     }
@@ -82,5 +89,22 @@ impl Finder {
                 User::Unknown
             })
         })
+    }
+}
+
+/// What the container behind a connection is given.
+async fn container(live: &Live, engines: &Engines, connection: &Connection) -> Container {
+    let found = match engines.look_up(connection.peer.address.ip()).await {
+        Lookup::Nobody => return Container::None,
+        Lookup::Unknown => return Container::Unknown,
+        Lookup::Container(found) => found,
+    };
+    let first = connection.container.get_or_init(|| found.clone());
+    match &found.said {
+        // An open connection stays its container's: what another one is given is not for it.
+        _ if first.id != found.id => Container::Unknown,
+        Said::Nothing => Container::Silent,
+        Said::Wish(wish) => Container::Grant(live.grant(wish)),
+        Said::Nonsense(_) => Container::Grant(None),
     }
 }

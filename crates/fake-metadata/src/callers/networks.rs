@@ -17,6 +17,19 @@ pub(crate) struct Network {
 }
 
 impl Network {
+    /// Whether the address is in it.
+    pub(crate) fn holds(&self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.address.is_ipv4() && Network::around(address, self.prefix) == *self
+    }
+
+    /// The network around an address as others write it, where bits beyond the prefix may be set.
+    pub(crate) fn around_text(text: &str) -> Option<Network> {
+        let (address, prefix) = text.split_once('/')?;
+        let address: IpAddr = address.parse().ok()?;
+        let prefix = prefix.parse().ok().filter(|prefix| *prefix <= bits(address))?;
+        Some(Network::around(address, prefix))
+    }
+
     /// The network of `prefix` bits around an address.
     fn around(address: IpAddr, prefix: u8) -> Network {
         let address = match address {
@@ -157,6 +170,16 @@ mod tests {
         assert_eq!(role(&table, "2001:db8::1"), Some("six"));
         let four = super::tests::table(&[("0.0.0.0/0", "four")]);
         assert_eq!(role(&four, "2001:db8::1"), None);
+    }
+
+    #[test]
+    fn a_network_holds_its_own_addresses() {
+        let network = Network::around_text("172.17.0.1/16").unwrap();
+        assert_eq!(network.to_string(), "172.17.0.0/16");
+        assert!(network.holds("172.17.255.255".parse().unwrap()));
+        assert!(!network.holds("172.18.0.0".parse().unwrap()));
+        assert!(!network.holds("::".parse().unwrap()));
+        assert_eq!(Network::around_text("172.17.0.1/33"), None);
     }
 
     #[test]

@@ -65,11 +65,11 @@ pub(crate) enum Decision {
 }
 
 impl Rules {
-    /// The rules of a configuration. `default` is the role of callers that nothing matches.
-    pub(crate) fn new(resolved: &Resolved, default: Option<String>) -> Rules {
+    /// The rules of a configuration. `containers`: whether engines are asked. `default` is the role of callers that nothing matches.
+    pub(crate) fn new(resolved: &Resolved, containers: bool, default: Option<String>) -> Rules {
         Rules {
             networks: resolved.networks.clone().with(&resolved.mapping.networks),
-            containers: false,
+            containers,
             users: resolved.users.clone(),
             default: default.map(Arc::from),
         }

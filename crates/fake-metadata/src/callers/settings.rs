@@ -7,10 +7,14 @@ use std::sync::Arc;
 use nix::unistd::User;
 use serde::Deserialize;
 
+use super::containers::{self, Place};
 use super::mapping::Mapping;
 use super::networks::{Network, Networks};
 use super::rules::Grant;
-use crate::config::{ConfigError, KeyPath, Loaded};
+use crate::config::{ConfigError, KeyPath, Loaded, RoleSettings};
+
+/// Where dockerd listens unless told otherwise.
+const DOCKER_SOCKET: &str = "/run/docker.sock";
 
 /// The `[callers]` table.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -23,8 +27,27 @@ pub(crate) struct CallersSettings {
     networks: BTreeMap<String, RoleOrNone>,
     /// A file with more of them; see [`super::Mapping`]. Read again when it changes.
     mapping_file: Option<PathBuf>,
+    /// Container engines to ask: `true` for Docker's own socket, or the paths of sockets. Access to one
+    /// is worth root on this host, so nothing is asked unless this says so.
+    docker: Option<Sockets>,
+    /// Another place where containers' session names are written: `env:NAME` or `label:NAME`.
+    session_name_from: Option<Place>,
+    /// What roles that containers name are made from, when they are not configured: the keys of a
+    /// `[roles.NAME]` table, read into `template`.
+    container_role: Option<serde::de::IgnoredAny>,
+    #[serde(skip)]
+    pub(crate) template: Option<RoleSettings>,
     /// Local users, by name or number, to a role or to `false` for none.
     users: BTreeMap<String, RoleOrNone>,
+}
+
+/// Which engines are asked.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(untagged)]
+enum Sockets {
+    Switch(bool),
+    One(String),
+    Many(Vec<String>),
 }
 
 /// A role's name, or `false`.
@@ -106,6 +129,19 @@ impl Resolved {
 }
 
 impl CallersSettings {
+    /// How container engines are asked.
+    pub(crate) fn engines(&self) -> containers::Settings {
+        let written = match &self.docker {
+            None | Some(Sockets::Switch(false)) => Vec::new(),
+            Some(Sockets::Switch(true)) => vec![DOCKER_SOCKET.to_owned()],
+            Some(Sockets::One(path)) => vec![path.clone()],
+            Some(Sockets::Many(paths)) => paths.clone(),
+        };
+        let path = |text: &String| PathBuf::from(text.strip_prefix("unix://").unwrap_or(text));
+        let sockets = written.iter().map(path).collect();
+        containers::Settings { sockets, session_name: self.session_name_from.clone() }
+    }
+
     /// The mapping file's path; relative ones start from the configuration's folder.
     pub(crate) fn mapping_file(&self, folder: &Path) -> Option<PathBuf> {
         self.mapping_file.as_ref().map(|file| folder.join(file))

@@ -116,7 +116,7 @@ impl fmt::Display for KeyPath {
 }
 
 /// The keys that the table at `path` may hold; `None` where any name may stand.
-fn known(path: &KeyPath) -> Option<Vec<&'static str>> {
+pub(super) fn known(path: &KeyPath) -> Option<Vec<&'static str>> {
     fn of<T: for<'de> Deserialize<'de>>() -> Option<Vec<&'static str>> {
         Some(serde_introspect::<T>().to_vec())
     }
@@ -130,6 +130,7 @@ fn known(path: &KeyPath) -> Option<Vec<&'static str>> {
         ["instance", "volumes", "[]"] => of::<imds::VolumeSpec>(),
         ["events", "[]"] => of::<crate::events::EventSpec>(),
         ["roles", _] => Some(RoleSettings::keys()),
+        ["callers", "container-role"] => Some(RoleSettings::keys()),
         ["callers"] => of::<crate::callers::CallersSettings>(),
         ["log"] => of::<crate::logging::LogSettings>(),
         _ => None,

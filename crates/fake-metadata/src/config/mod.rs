@@ -158,7 +158,10 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// The error for a value that is well-formed but wrong, at the place where it was written.
     pub(crate) fn refuse(&self, key: &KeyPath, message: impl Into<String>) -> ConfigError {
-        value_error(&self.layer, key, message.into())
+        let (instance, named) = (KeyPath::root().key("instance"), self.layer.origins.contains_key(key));
+        let aliased = instance.key("private-ipv4");
+        let written = if *key == instance.key("local-ipv4") && !named { &aliased } else { key };
+        value_error(&self.layer, written, message.into())
     }
 }
 
@@ -213,10 +216,14 @@ fn read(layer: &Layer) -> Result<Config, ConfigError> {
         }
         None => BTreeMap::new(),
     };
-    let config: Config = read_as_written(layer, &root, |mut table| {
+    let mut config: Config = read_as_written(layer, &root, |mut table| {
         table.remove("roles");
         serde_path_to_error::deserialize(Value::Table(table))
     })?;
+    let template = root.key("callers").key("container-role");
+    if layer.table(&template).is_some() {
+        config.callers.template = Some(read_as_written(layer, &template, RoleSettings::read)?);
+    }
     Ok(Config { roles, ..config })
 }
 

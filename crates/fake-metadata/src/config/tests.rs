@@ -100,3 +100,67 @@ fn the_default_role_is_the_only_one_or_the_named_one() {
 fn the_network_table_is_not_looked_into() {
     assert!(load("[network]\nlocal = 7\nanything = [1]\n", &[], &[]).is_ok());
 }
+
+/// The shipped configuration, and its examples as `(table header, line)`.
+fn shipped() -> (String, Vec<(String, String)>) {
+    let text = include_str!("../../../../etc/config.toml");
+    let mut table = String::new();
+    let mut examples = Vec::new();
+    for line in text.lines() {
+        let bare = line.strip_prefix('#').filter(|l| !l.starts_with(' ') && !l.is_empty()).unwrap_or(line);
+        if bare.starts_with('[') {
+            table = bare.to_owned();
+        } else if bare != line {
+            examples.push((table.clone(), bare.to_owned()));
+        }
+    }
+    (text.to_owned(), examples)
+}
+
+#[test]
+fn the_shipped_configuration_is_the_default_one() {
+    let (text, _) = shipped();
+    let shipped = load(&text, &[], &[]).unwrap().config;
+    assert_eq!(format!("{:?}", Config { network: None, ..shipped }), format!("{:?}", Config::default()));
+}
+
+#[test]
+fn every_example_of_the_shipped_configuration_is_accepted() {
+    for (table, line) in shipped().1 {
+        // A volume without a name is none, and callers name roles that exist.
+        let more = match table.as_str() {
+            "[[instance.volumes]]" if !line.starts_with("device-name") => "device-name = \"sdg\"\n",
+            _ => "",
+        };
+        let text = format!("{table}\n{more}{line}\n");
+        let loaded = load(&text, &[], &[]);
+        assert!(loaded.is_ok() || line.starts_with("mapping-file"), "{text}: {}", loaded.unwrap_err());
+    }
+}
+
+#[test]
+fn the_shipped_configuration_shows_every_key() {
+    let (_, examples) = shipped();
+    let root = KeyPath::root();
+    let instance = root.key("instance");
+    let elsewhere = ["callers", "events", "instance", "log", "network", "roles", "tree"];
+    let tables = [
+        (root.clone(), ""),
+        (instance.clone(), "[instance]"),
+        (instance.key("interfaces").index(0), "[[instance.interfaces]]"),
+        (instance.key("volumes").index(0), "[[instance.volumes]]"),
+        (root.key("callers"), "[callers]"),
+        (root.key("log"), "[log]"),
+    ];
+    for (path, header) in tables {
+        let tabled: Vec<String> = examples.iter().map(|(table, _)| table.replace(['[', ']'], "")).collect();
+        for key in keys::known(&path).unwrap() {
+            let shown = examples.iter().any(|(table, line)| {
+                table == header && line.split('=').next().is_some_and(|name| name.trim() == key)
+            });
+            let a_table = tabled.contains(&path.key(key).to_string().replace("[0]", ""));
+            let alias = key == "private-ipv4";
+            assert!(shown || a_table || alias || path == root && elsewhere.contains(&key), "{header} {key}");
+        }
+    }
+}

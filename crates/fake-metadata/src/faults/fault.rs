@@ -5,13 +5,17 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::bucket::Bucket;
 use super::glob::Glob;
 use super::spec::{FaultError, FaultSpec, Kind, STATUSES, status_of};
 use crate::events::duration;
+
+/// How long ago credentials expired that are played as expired, and how long they were good before.
+const EXPIRED_AGO: SignedDuration = SignedDuration::from_hours(1);
+const GOOD_FOR: SignedDuration = SignedDuration::from_hours(6);
 
 /// A request as faults see it.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +48,7 @@ impl Fault {
         let until = spec.r#for.as_deref().map(duration).transpose().map_err(|m| FaultError::new("for", m))?;
         let delay = match &spec.kind {
             Kind::Delay { delay } => duration(delay).map_err(|m| FaultError::new("delay", m))?,
-            _ => jiff::SignedDuration::ZERO,
+            _ => SignedDuration::ZERO,
         };
         let (status, bucket) = match &spec.kind {
             Kind::Status { status } => (Some(status_of(&STATUSES, *status)?), None),
@@ -116,6 +120,34 @@ impl Fault {
         true
     }
 
+    /// What it answers in place of a role's credentials, if it needs none.
+    pub(crate) fn failure(&self, role: &str, now: Timestamp) -> Option<imds::RoleAnswer> {
+        let Kind::CredentialsCode { code, message } = &self.spec.kind else { return None };
+        let message = message.clone().unwrap_or_else(|| match code.as_str() {
+            "AssumeRoleUnauthorizedAccess" => imds::assume_role_unauthorized_message(role),
+            _ => format!("{code} (played by fake-metadata fault)"),
+        });
+        Some(imds::RoleAnswer::Failure { code: code.clone(), message, last_updated: now })
+    }
+
+    /// A role's credentials as if their time were over.
+    pub(crate) fn expired(&self, answer: imds::RoleAnswer, now: Timestamp) -> imds::RoleAnswer {
+        let ago = now.checked_sub(EXPIRED_AGO).unwrap_or(now);
+        match answer {
+            imds::RoleAnswer::Success { access_key_id, secret_access_key, token, account_id, .. } => {
+                imds::RoleAnswer::Success {
+                    access_key_id,
+                    secret_access_key,
+                    token,
+                    account_id,
+                    last_updated: ago.checked_sub(GOOD_FOR).unwrap_or(ago),
+                    expiration: ago,
+                }
+            }
+            failure => failure,
+        }
+    }
+
     /// What `fault list` and `status` show.
     pub(crate) fn shown(&self, now: Timestamp) -> Value {
         let left = self.left.as_ref().map(|left| left.load(Relaxed));
@@ -144,8 +176,6 @@ impl Fault {
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
-
     use super::*;
 
     fn start() -> Timestamp {
@@ -199,5 +229,31 @@ mod tests {
         let throttle = fault(r#"{"fault":"throttle","per_second":2,"status":503}"#);
         assert_eq!([0, 0, 0, 1].map(|at| strikes(&throttle, "/x", at)), [false, false, true, false]);
         assert_eq!(throttle.status(), Some(imds::Status::ServiceUnavailable));
+    }
+
+    #[test]
+    fn credentials_expire_or_fail() {
+        let answer = imds::RoleAnswer::Success {
+            access_key_id: "ASIA".into(),
+            secret_access_key: "s".into(),
+            token: None,
+            last_updated: start(),
+            expiration: start(),
+            account_id: None,
+        };
+        let expired = fault(r#"{"fault":"expired-credentials"}"#);
+        assert!(expired.failure("app", start()).is_none());
+        let imds::RoleAnswer::Success { expiration, last_updated, .. } = expired.expired(answer, start())
+        else {
+            panic!("credentials")
+        };
+        assert_eq!(expiration.to_string(), "2026-11-21T09:00:00Z");
+        assert!(last_updated < expiration);
+        let failing = fault(r#"{"fault":"credentials-code","code":"AssumeRoleUnauthorizedAccess"}"#);
+        let Some(imds::RoleAnswer::Failure { code, message, .. }) = failing.failure("app", start()) else {
+            panic!("a failure")
+        };
+        assert_eq!(code, "AssumeRoleUnauthorizedAccess");
+        assert!(message.starts_with("EC2 cannot assume the role app."), "{message}");
     }
 }

@@ -12,6 +12,6 @@ mod glob;
 mod playing;
 mod spec;
 
-pub(crate) use fault::Asked;
+pub(crate) use fault::{Asked, Fault};
 pub(crate) use playing::{Faults, Met, Outcome, Playing};
 pub(crate) use spec::{FaultError, FaultSpec, Kind, STATUSES, THROTTLE_STATUSES};

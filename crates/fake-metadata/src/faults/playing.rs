@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::fault::{Asked, Fault};
@@ -12,9 +12,6 @@ use super::spec::{FaultError, FaultSpec, Kind};
 
 /// Faults beyond this many are refused.
 const MOST: usize = 100;
-/// How long ago credentials expired that are played as expired, and how long they were good before.
-const EXPIRED_AGO: SignedDuration = SignedDuration::from_hours(1);
-const GOOD_FOR: SignedDuration = SignedDuration::from_hours(6);
 
 /// The list of faults. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -109,21 +106,18 @@ impl Playing {
         met
     }
 
-    /// The role credentials that a request gets in place of `answer`. The first fault that strikes decides.
-    pub(crate) fn spoil(
+    /// The fault that spoils the role credentials a request gets: the first that strikes.
+    pub(crate) fn strike_credentials(
         &self,
-        answer: imds::RoleAnswer,
         asked: &Asked<'_>,
         met: &mut Met,
         now: Timestamp,
         roll: &mut dyn FnMut() -> f64,
-    ) -> imds::RoleAnswer {
+    ) -> Option<Arc<Fault>> {
         let mut of_credentials = self.0.iter().filter(|fault| fault.spec.kind.is_of_credentials());
-        let Some(fault) = of_credentials.find(|fault| fault.strikes(asked, now, roll)) else {
-            return answer;
-        };
+        let fault = of_credentials.find(|fault| fault.strikes(asked, now, roll))?;
         met.struck.push(fault.clone());
-        spoilt(&fault.spec.kind, answer, asked.role.unwrap_or("ec2-instance"), now)
+        Some(fault.clone())
     }
 }
 
@@ -135,34 +129,6 @@ fn outcome(fault: &Fault) -> Option<Outcome> {
         Kind::Reset => Some(Outcome::Reset),
         Kind::Truncate => Some(Outcome::Truncate),
         _ => None,
-    }
-}
-
-fn spoilt(kind: &Kind, answer: imds::RoleAnswer, role: &str, now: Timestamp) -> imds::RoleAnswer {
-    match (kind, answer) {
-        (Kind::CredentialsCode { code, message }, _) => imds::RoleAnswer::Failure {
-            message: message.clone().unwrap_or_else(|| match code.as_str() {
-                "AssumeRoleUnauthorizedAccess" => imds::assume_role_unauthorized_message(role),
-                _ => format!("{code} (played by fake-metadata fault)"),
-            }),
-            code: code.clone(),
-            last_updated: now,
-        },
-        (
-            Kind::ExpiredCredentials,
-            imds::RoleAnswer::Success { access_key_id, secret_access_key, token, account_id, .. },
-        ) => {
-            let expiration = now.checked_sub(EXPIRED_AGO).unwrap_or(now);
-            imds::RoleAnswer::Success {
-                access_key_id,
-                secret_access_key,
-                token,
-                account_id,
-                last_updated: expiration.checked_sub(GOOD_FOR).unwrap_or(expiration),
-                expiration,
-            }
-        }
-        (_, answer) => answer,
     }
 }
 
@@ -220,33 +186,18 @@ mod tests {
         assert_eq!(meet(&playing).outcome, None);
     }
 
-    fn answer() -> imds::RoleAnswer {
-        imds::RoleAnswer::Success {
-            access_key_id: "ASIA".into(),
-            secret_access_key: "s".into(),
-            token: None,
-            last_updated: start(),
-            expiration: start(),
-            account_id: None,
-        }
-    }
-
     #[test]
-    fn credentials_expire_or_fail() {
-        let expired = playing(&[r#"{"fault":"expired-credentials","times":1}"#]);
-        assert_eq!(meet(&expired).struck.len(), 0, "nothing but credentials is struck");
-        let mut met = Met::default();
-        let spoilt = expired.spoil(answer(), &asked(), &mut met, start(), &mut || 0.0);
-        let imds::RoleAnswer::Success { expiration, last_updated, .. } = spoilt else { panic!() };
-        assert_eq!(expiration.to_string(), "2026-11-21T09:00:00Z");
-        assert!(last_updated < expiration);
-        assert_eq!(met.to_string(), " fault expired-credentials (expired-credentials-1)");
-        assert_eq!(expired.spoil(answer(), &asked(), &mut met, start(), &mut || 0.0), answer());
-        let failing = playing(&[r#"{"fault":"credentials-code","code":"AssumeRoleUnauthorizedAccess"}"#]);
-        let spoilt = failing.spoil(answer(), &asked(), &mut met, start(), &mut || 0.0);
-        let imds::RoleAnswer::Failure { code, message, .. } = spoilt else { panic!() };
-        assert_eq!(code, "AssumeRoleUnauthorizedAccess");
-        assert!(message.starts_with("EC2 cannot assume the role app."), "{message}");
+    fn only_credentials_meet_the_faults_of_credentials() {
+        let playing = playing(&[
+            r#"{"fault":"expired-credentials","times":1}"#,
+            r#"{"fault":"credentials-code","code":"AssumeRoleUnauthorizedAccess"}"#,
+        ]);
+        let mut met = meet(&playing);
+        assert_eq!(met.struck.len(), 0);
+        let mut strike = || playing.strike_credentials(&asked(), &mut met, start(), &mut || 0.0).unwrap();
+        assert_eq!(strike().spec.kind, Kind::ExpiredCredentials);
+        assert_eq!(strike().spec.kind.describe(), "credentials-code AssumeRoleUnauthorizedAccess");
+        assert!(met.to_string().starts_with(" fault expired-credentials (expired-credentials-1), "), "{met}");
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(super) async fn answer(
             );
             imds::Reply::error(imds::Status::Forbidden)
         }
-        None => reply_to(front, &live, &request, caller, now, &mut met).await,
+        None => reply_to(front, &request, caller, now, &mut met).await,
     };
     let withheld = reply.is_token() && live.hop_limit.is_some_and(|limit| !peer.is_reached_with(limit));
     log_line(&request, peer, &reply, begun, withheld, met.as_ref());
@@ -89,14 +89,14 @@ pub(super) async fn answer(
 /// Asks `imds`, and whoever else must be asked first.
 async fn reply_to(
     front: &Front,
-    live: &Live,
     request: &Request<Incoming>,
     caller: &Connection,
     now: Timestamp,
     met: &mut Option<Met>,
 ) -> imds::Reply {
     let headers = request.headers();
-    let role = front.state.finder.role(&live.rules, caller).await;
+    let role = front.state.role(caller).await;
+    let live = front.state.live().clone();
     let address = caller.peer.address.ip();
     let target = request.uri().path_and_query().map_or("/", |t| t.as_str());
     let path = live.faults.as_ref().and_then(|_| imds::canonical(target));
@@ -138,11 +138,15 @@ async fn reply_to(
         match imds::respond(&snapshot, &asked, &facts, now) {
             imds::Outcome::Reply(reply) => return reply,
             imds::Outcome::Needs(imds::Need::Credentials { role, .. }) => {
-                let mut answer = front.state.credentials(&role, caller, now).await;
-                if let (Some(faults), Some(met)) = (&live.faults, met.as_mut()) {
-                    answer = faults.spoil(answer, &struck, met, now, &mut roll);
-                }
-                credentials = Some((role, answer));
+                let fault = match (&live.faults, met.as_mut()) {
+                    (Some(faults), Some(met)) => faults.strike_credentials(&struck, met, now, &mut roll),
+                    _ => None,
+                };
+                let document = match fault {
+                    None => front.state.credentials(&role, caller, now).await,
+                    Some(fault) => front.state.spoilt_credentials(&fault, &role, caller, now).await,
+                };
+                credentials = Some((role, document));
             }
             imds::Outcome::Needs(imds::Need::Signatures { document, signing_time }) => {
                 match front.signer.signatures(document, signing_time).await {

@@ -21,7 +21,8 @@ impl Location {
                 return refuse("region", format!("{region:?} is not a region such as us-east-1"));
             }
             (Some(region), _) => region,
-            (None, Some(zone)) => match place::region_of_zone(zone) {
+            (None, Some(zone)) => match place::region_of_zone(zone).filter(|region| place::is_region(region))
+            {
                 Some(region) => region.to_owned(),
                 None => {
                     let message = format!("{zone:?} is not a zone such as us-east-1a; name the region too");

@@ -37,6 +37,17 @@ pub(crate) struct Interface {
     pub(crate) vpc_ipv6_cidr_blocks: Vec<String>,
 }
 
+/// What no two interfaces of an instance can have in common.
+const SHARED_BY_NONE: [(&str, Values); 5] = [
+    ("mac", |interface| vec![&interface.mac]),
+    ("interface-id", |interface| vec![&interface.interface_id]),
+    ("local-ipv4s", |interface| interface.local_ipv4s.iter().collect()),
+    ("public-ipv4s", |interface| interface.public_ipv4s.iter().collect()),
+    ("ipv6s", |interface| interface.ipv6s.iter().collect()),
+];
+
+type Values = for<'a> fn(&'a Interface) -> Vec<&'a String>;
+
 /// What the interfaces take from the instance.
 pub(super) struct Owner<'a> {
     pub(super) account_id: &'a str,
@@ -58,10 +69,14 @@ pub(super) fn interfaces(spec: &InstanceSpec, owner: &Owner<'_>) -> Checked<Vec<
         if entry.is_primary() {
             entry.spec = with_top_level(entry.spec, &entry.key, spec)?;
         }
-        let interface = Completion { entry: &entry, owner, primary: complete.first() }.interface()?;
-        if let Some(twin) = complete.iter().find(|other| other.mac == interface.mac) {
-            let message = format!("{} is the address of interface {} too", interface.mac, twin.interface_id);
-            return refuse(entry.key_of("mac"), message);
+        let interface = Completion { entry: &entry, owner, others: &complete }.interface()?;
+        for (leaf, of) in SHARED_BY_NONE {
+            for other in &complete {
+                if let Some(twice) = of(&interface).into_iter().find(|value| of(other).contains(value)) {
+                    let message = format!("{twice} is that of interface {} too", other.interface_id);
+                    return refuse(entry.key_of(leaf), message);
+                }
+            }
         }
         complete.push(interface);
     }
@@ -79,7 +94,13 @@ struct Numbered {
 
 impl Numbered {
     fn key_of(&self, leaf: &str) -> String {
-        format!("{}{leaf}", self.key)
+        // The instance's own keys are singular where an interface takes a list.
+        match leaf {
+            "local-ipv4s" | "public-ipv4s" | "ipv6s" if self.key.is_empty() => {
+                leaf.trim_end_matches('s').into()
+            }
+            _ => format!("{}{leaf}", self.key),
+        }
     }
 
     fn is_primary(&self) -> bool {

@@ -12,21 +12,11 @@ use super::network::{self, Owner};
 use super::spec::TagsSetting;
 use super::value::{self, Checked, always, line, lines, optional, refuse};
 use super::{Instance, InstanceError, InstanceSpec};
+use crate::events::LifecycleState;
 use crate::version::{VERSIONS, Version};
 
 /// EC2's limit on user data before base64.
 const MAX_USER_DATA: usize = 16 * 1024;
-
-pub(crate) const LIFECYCLE_STATES: [&str; 8] = [
-    "Detached",
-    "InService",
-    "Standby",
-    "Terminated",
-    "Warmed:Hibernated",
-    "Warmed:Running",
-    "Warmed:Stopped",
-    "Warmed:Terminated",
-];
 
 impl Instance {
     /// Completes a specification. `launch` is when the instance is taken to have started.
@@ -253,9 +243,9 @@ fn tags(spec: &InstanceSpec) -> Checked<Option<BTreeMap<String, String>>> {
 fn lifecycle_state(spec: &InstanceSpec) -> Checked<Option<String>> {
     let state = optional("target-lifecycle-state", spec.target_lifecycle_state.as_deref())?;
     match state {
-        Some(state) if !LIFECYCLE_STATES.contains(&state.as_str()) => {
-            let message = format!("{state:?} is not one of {}", LIFECYCLE_STATES.join(", "));
-            refuse("target-lifecycle-state", message)
+        Some(state) if LifecycleState::named(&state).is_none() => {
+            let states: Vec<&str> = LifecycleState::ALL.iter().map(|state| state.name()).collect();
+            refuse("target-lifecycle-state", format!("{state:?} is not one of {}", states.join(", ")))
         }
         state => Ok(state),
     }
@@ -298,15 +288,15 @@ fn versions(spec: &InstanceSpec) -> Checked<Vec<String>> {
     let Some(given) = &spec.versions else {
         return Ok(VERSIONS.map(str::to_owned).to_vec());
     };
-    if given.is_empty() {
-        return refuse("versions", "must not be empty; leave it out for those of a 2026 instance");
+    if !given.iter().any(|name| name == Version::LATEST.name()) {
+        return refuse("versions", "must hold \"latest\"; leave it out for those of a 2026 instance");
     }
     let mut versions = given.clone();
     versions.sort();
     versions.dedup();
     match versions.iter().find(|name| Version::seen_under(name).is_none()) {
         Some(name) => {
-            refuse("versions", format!("{name:?} is not \"latest\", \"1.0\" or a date since 2007-01-19"))
+            refuse("versions", format!("{name:?} is neither \"latest\", \"1.0\" nor a date since 2007-01-19"))
         }
         None => Ok(versions),
     }

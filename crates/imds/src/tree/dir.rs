@@ -18,7 +18,7 @@ pub(crate) enum Node {
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     name: Arc<str>,
-    /// The line of the listing where it is not the name (and a slash): `0=my-key` for `0`.
+    /// The line of the listing where it is not the name (and a slash): `0=my-key` for `0`. Empty: not listed.
     label: Option<Arc<str>>,
     since: Version,
     node: Node,
@@ -51,7 +51,8 @@ impl Entry {
         self.label.clone()
     }
 
-    fn line(&self, place: Place) -> String {
+    /// The line of the listing; empty for what is not listed.
+    pub(crate) fn line(&self, place: Place) -> String {
         match (&self.label, &self.node, place) {
             (Some(label), _, _) => label.to_string(),
             (None, Node::Dir(_), Place::Inner) => format!("{}/", self.name),
@@ -82,15 +83,32 @@ pub(crate) struct Dir {
     place: Place,
     /// By name, in byte order.
     entries: Vec<Entry>,
+    /// Lines of the listing that lead nowhere: recordings have such.
+    dead_lines: Arc<[Arc<str>]>,
     /// The listing from each version on at which it changes.
     listings: Arc<[(Version, Bytes)]>,
 }
 
 impl Dir {
-    pub(crate) fn new(place: Place, mut entries: Vec<Entry>) -> Dir {
+    pub(crate) fn new(place: Place, entries: Vec<Entry>) -> Dir {
+        Dir::with_dead_lines(place, entries, Arc::default())
+    }
+
+    fn with_dead_lines(place: Place, mut entries: Vec<Entry>, dead_lines: Arc<[Arc<str>]>) -> Dir {
         entries.sort_by(|one, other| one.name.cmp(&other.name));
-        let listings = listings(place, &entries);
-        Dir { place, entries, listings }
+        let listings = listings(place, &entries, &dead_lines);
+        Dir { place, entries, dead_lines, listings }
+    }
+
+    /// A directory whose listing is what was recorded, or none, until it is changed.
+    pub(crate) fn recorded(
+        place: Place,
+        entries: Vec<Entry>,
+        dead_lines: Arc<[Arc<str>]>,
+        listing: Option<Bytes>,
+    ) -> Dir {
+        let listings = listing.map(|listing| (Version::FIRST, listing)).into_iter().collect();
+        Dir { listings, ..Dir::with_dead_lines(place, entries, dead_lines) }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -130,18 +148,24 @@ impl Dir {
                 let same_listing = entries[at].listed_like(&entry);
                 entries[at] = entry;
                 if same_listing {
-                    return Dir { place: self.place, entries, listings: Arc::clone(&self.listings) };
+                    let dead_lines = Arc::clone(&self.dead_lines);
+                    return Dir {
+                        place: self.place,
+                        entries,
+                        dead_lines,
+                        listings: Arc::clone(&self.listings),
+                    };
                 }
             }
             Err(at) => entries.insert(at, entry),
         }
-        Dir::new(self.place, entries)
+        Dir::with_dead_lines(self.place, entries, Arc::clone(&self.dead_lines))
     }
 
     /// A copy without the entry of that name.
     pub(crate) fn without(&self, name: &str) -> Dir {
         let entries = self.entries.iter().filter(|entry| &*entry.name != name).cloned().collect();
-        Dir::new(self.place, entries)
+        Dir::with_dead_lines(self.place, entries, Arc::clone(&self.dead_lines))
     }
 
     pub(super) fn walk<'a>(&'a self, seen: Version, path: &mut String, leaves: &mut Vec<(String, &'a Leaf)>) {
@@ -160,15 +184,17 @@ impl Dir {
     }
 }
 
-fn listings(place: Place, entries: &[Entry]) -> Arc<[(Version, Bytes)]> {
+fn listings(place: Place, entries: &[Entry], dead_lines: &[Arc<str>]) -> Arc<[(Version, Bytes)]> {
     let mut starts: Vec<Version> = entries.iter().map(|entry| entry.since).collect();
-    if place == Place::VersionRoot {
+    if place == Place::VersionRoot || !dead_lines.is_empty() {
         starts.push(Version::FIRST);
     }
     starts.sort_unstable();
     starts.dedup();
     let mut lines: Vec<(Version, String)> =
         entries.iter().map(|entry| (entry.since, entry.line(place))).collect();
+    lines.extend(dead_lines.iter().map(|line| (Version::FIRST, line.to_string())));
+    lines.retain(|(_, line)| !line.is_empty());
     if place == Place::VersionRoot {
         lines.retain(|(_, line)| !ALWAYS_LISTED.contains(&line.as_str()));
         lines.extend(ALWAYS_LISTED.map(|name| (Version::FIRST, name.to_owned())));

@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::edit::graft;
-use super::{Overrides, RoleEntry, Tree, TreeError, build};
+use super::{Overrides, Recording, RoleEntry, Tree, TreeError, build};
 use crate::instance::Instance;
 
 const IAM: [&str; 2] = ["meta-data", "iam"];
@@ -16,13 +18,37 @@ pub struct Trees(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    instance: Arc<Instance>,
-    /// The instance's tree before any change.
-    base: Tree,
+    base: Base,
     roles: Vec<Arc<RoleEntry>>,
     layers: Vec<Arc<Overrides>>,
     without_role: Tree,
     by_role: HashMap<String, Tree>,
+}
+
+/// The instance's tree before any change.
+#[derive(Clone, Debug)]
+struct Base {
+    instance: Arc<Instance>,
+    tree: Tree,
+    /// Where the tree comes from when it was recorded.
+    recording: Option<Arc<Recording>>,
+}
+
+impl Base {
+    /// Whether this is the role of the recorded instance, whose `iam/` is served as it was.
+    fn was_recorded_with(&self, role: &RoleEntry) -> bool {
+        self.recording.as_ref().is_some_and(|recording| recording.role() == Some(&role.name))
+    }
+
+    /// The tree with the `iam/` of a role.
+    fn with(&self, role: &RoleEntry) -> Result<Tree, TreeError> {
+        match &self.recording {
+            Some(recording) if self.was_recorded_with(role) => {
+                recording.tree(Some(&role.key), self.tree.launched())
+            }
+            _ => graft(&self.tree, &IAM, &role.iam(&self.instance)),
+        }
+    }
 }
 
 impl Trees {
@@ -33,9 +59,26 @@ impl Trees {
         overrides: &Overrides,
     ) -> Result<Trees, TreeError> {
         let instance = Arc::new(instance.clone());
-        let base = build::tree(&instance);
+        let base = Base { tree: build::tree(&instance), instance, recording: None };
         let roles = roles.iter().cloned().map(Arc::new).collect();
-        Trees::assemble(instance, base, roles, vec![Arc::new(overrides.clone())])
+        Trees::assemble(base, roles, vec![Arc::new(overrides.clone())])
+    }
+
+    /// The trees of an instance that was recorded. The role of the name that it had sees its `iam/`, any other
+    /// role one of its own; `launch` counts where no identity document tells when the instance started.
+    pub fn recorded(
+        recording: &Recording,
+        roles: &[RoleEntry],
+        overrides: &Overrides,
+        launch: Timestamp,
+    ) -> Result<Trees, TreeError> {
+        let base = Base {
+            instance: Arc::new(recording.instance(launch)),
+            tree: recording.tree(None, launch)?,
+            recording: Some(Arc::new(recording.clone())),
+        };
+        let roles = roles.iter().cloned().map(Arc::new).collect();
+        Trees::assemble(base, roles, vec![Arc::new(overrides.clone())])
     }
 
     /// The same trees with further changes, over those made so far and below each role's own.
@@ -53,34 +96,34 @@ impl Trees {
     }
 
     fn again(&self, roles: Vec<Arc<RoleEntry>>, layers: Vec<Arc<Overrides>>) -> Result<Trees, TreeError> {
-        Trees::assemble(Arc::clone(&self.0.instance), self.0.base.clone(), roles, layers)
+        Trees::assemble(self.0.base.clone(), roles, layers)
     }
 
     fn assemble(
-        instance: Arc<Instance>,
-        base: Tree,
+        base: Base,
         roles: Vec<Arc<RoleEntry>>,
         layers: Vec<Arc<Overrides>>,
     ) -> Result<Trees, TreeError> {
         let layered = |tree: Tree| layers.iter().try_fold(tree, |tree, layer| layer.apply(&tree));
-        let without_role = layered(base.clone())?;
+        let without_role = layered(base.tree.clone())?;
         // With the layers already in it, a tree of another role is a graft away, unless they change `iam/`.
         let shared = match roles.first() {
             Some(role) if !layers.iter().any(|layer| layer.touch_iam()) => {
-                Some(layered(graft(&base, &IAM, &role.iam(&instance))?)?)
+                Some(layered(graft(&base.tree, &IAM, &role.iam(&base.instance))?)?)
             }
             _ => None,
         };
         let mut by_role = HashMap::with_capacity(roles.len());
         for role in &roles {
-            let iam = role.iam(&instance);
             let tree = match &shared {
-                Some(shared) => graft(shared, &IAM, &iam)?,
-                None => layered(graft(&base, &IAM, &iam)?)?,
+                Some(shared) if !base.was_recorded_with(role) => {
+                    graft(shared, &IAM, &role.iam(&base.instance))?
+                }
+                _ => layered(base.with(role)?)?,
             };
             by_role.insert(role.key.clone(), role.tree.apply(&tree)?);
         }
-        Ok(Trees(Arc::new(Inner { instance, base, roles, layers, without_role, by_role })))
+        Ok(Trees(Arc::new(Inner { base, roles, layers, without_role, by_role })))
     }
 
     /// The tree that a caller with this role sees; the one without `iam/` for `None` or an unknown key.
@@ -95,6 +138,6 @@ impl Trees {
 
     /// The instance the trees are of.
     pub fn instance(&self) -> &Instance {
-        &self.0.instance
+        &self.0.base.instance
     }
 }

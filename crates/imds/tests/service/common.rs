@@ -6,7 +6,7 @@ use std::sync::{LazyLock, Mutex};
 use bytes::Bytes;
 use imds::{
     Delivery, Endpoint, Facts, Instance, InstanceSpec, Need, Outcome, Overrides, Reply, Request, RoleAnswer,
-    RoleEntry, Signatures, Signer, Snapshot, TokenKey, TokenMode, Trees, respond,
+    RoleDocument, RoleEntry, Signatures, Signer, Snapshot, TokenKey, TokenMode, Trees, respond,
 };
 use jiff::Timestamp;
 use rsa::rand_core::{CryptoRng, RngCore};
@@ -112,7 +112,11 @@ pub fn finished(outcome: Outcome) -> Reply {
     }
 }
 
-pub fn credentials(delivery: Delivery) -> RoleAnswer {
+pub fn credentials(delivery: Delivery) -> RoleDocument {
+    RoleDocument::new(&answer(delivery))
+}
+
+pub fn answer(delivery: Delivery) -> RoleAnswer {
     RoleAnswer::Success {
         access_key_id: format!("ASIAEXAMPLE{}", delivery.as_str().to_uppercase()),
         secret_access_key: "not a secret".to_owned(),

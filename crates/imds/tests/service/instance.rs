@@ -373,6 +373,11 @@ fn contradictions_are_refused_with_key_and_cure() {
             "too",
         ),
         (
+            "local-ipv4 = '10.0.0.1'\n[[interfaces]]\n[[interfaces]]\nlocal-ipv4s = ['10.0.0.2', '10.0.0.1']",
+            "interfaces[1].local-ipv4s",
+            "10.0.0.1",
+        ),
+        (
             "[[interfaces]]\npublic-ipv4s = ['192.0.2.1', '192.0.2.2']",
             "interfaces[0].public-ipv4s",
             "ipv4-associations",
@@ -402,7 +407,8 @@ fn contradictions_are_refused_with_key_and_cure() {
         ("tags = { 'a b' = 'x' }", "tags", "instance-metadata-tags"),
         ("tags = { _index = 'x' }", "tags", "_index"),
         ("versions = []", "versions", "2026"),
-        ("versions = ['2001-01-01']", "versions", "2007-01-19"),
+        ("versions = ['2021-03-23']", "versions", "latest"),
+        ("versions = ['latest', '2001-01-01']", "versions", "2007-01-19"),
         ("partition-number = 'one'", "partition-number", "whole number"),
         ("public-keys = { 'a/b' = 'ssh-rsa x' }", "public-keys", "path"),
         ("public-keys = { a = '' }", "public-keys", "empty"),
@@ -454,6 +460,52 @@ fn spellings_that_mean_the_same() {
     }
 }
 
+const KEYS: [&str; 24] = [
+    "account-id",
+    "ami-launch-index",
+    "architecture",
+    "availability-zone",
+    "availability-zone-id",
+    "block-device-mapping",
+    "hostname",
+    "instance-id",
+    "instance-type",
+    "interfaces",
+    "ipv6",
+    "local-ipv4",
+    "mac",
+    "partition-number",
+    "pending-time",
+    "public-ipv4",
+    "public-keys",
+    "region",
+    "security-groups",
+    "subnet-ipv4-cidr-block",
+    "tags",
+    "user-data-base64",
+    "versions",
+    "vpc-ipv4-cidr-block",
+];
+
+/// Values near to right ones, and others.
+fn any_value() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        "\\PC{0,12}",
+        "[0-9./:-]{0,16}",
+        "(10.0.0.1|10.0.0.0/8|0.0.0.0/0|255.255.255.255/32|::1|use1-az1|us-east-1a|us-east-1|a-b-1-c-2z)",
+        "(t4g.x|mac|latest|2021-01-01|2026-09-26T00:00:00Z|0e:00:00:00:00:01)",
+    ]
+    .prop_map(Value::from);
+    let number = any::<u32>().prop_map(Value::from);
+    let leaf = prop_oneof![4 => text, 1 => number, 1 => any::<bool>().prop_map(Value::from)];
+    let names = "(device-number|network-card|local-ipv4s|public-ipv4s|mac|a|b/c|ami|root)";
+    let table = proptest::collection::btree_map(names, leaf.clone(), 0..3)
+        .prop_map(|table| Value::Object(table.into_iter().collect()));
+    let list =
+        proptest::collection::vec(prop_oneof![leaf.clone(), table.clone()], 0..4).prop_map(Value::from);
+    prop_oneof![4 => leaf, 2 => table, 2 => list]
+}
+
 proptest! {
     /// Whatever address, subnet and region: everything that names them agrees.
     #[test]
@@ -461,7 +513,6 @@ proptest! {
         address: std::net::Ipv4Addr, bits in 8u32..=28, give_subnet: bool, give_vpc: bool,
         region in "(us|eu|ap)-(east|west|central|south|northeast)-[1-9]", letter in "[a-f]", id in "i-0[0-9a-f]{16}",
     ) {
-        let mask = u32::MAX << (32 - bits);
         let block = |bits: u32| {
             let mask = u32::MAX << (32 - bits);
             format!("{}/{bits}", std::net::Ipv4Addr::from(u32::from(address) & mask))
@@ -493,7 +544,23 @@ proptest! {
         };
         prop_assert!(inside(own(&service, "subnet-ipv4-cidr-block")));
         prop_assert!(inside(own(&service, "vpc-ipv4-cidr-block")));
-        let _ = mask;
+    }
+
+    /// Whatever is written into whichever key: refused, or an instance whose menu can be read.
+    #[test]
+    fn any_value_is_refused_or_served(
+        keys in proptest::collection::vec(0..KEYS.len(), 1..4),
+        values in proptest::collection::vec(any_value(), 4),
+    ) {
+        let table: serde_json::Map<String, Value> =
+            keys.iter().zip(&values).map(|(key, value)| (KEYS[*key].to_owned(), value.clone())).collect();
+        let spec = serde_json::from_value::<InstanceSpec>(Value::Object(table));
+        if let Some(instance) = spec.ok().and_then(|spec| Instance::resolve(&spec, now()).ok()) {
+            let trees = imds::Trees::build(&instance, &[], &imds::Overrides::default()).unwrap();
+            let service = TestService::of(trees, TokenMode::Optional);
+            prop_assert_eq!(service.get("/latest/meta-data/").status(), Status::Ok);
+            prop_assert!(document(&service)["instanceId"].is_string());
+        }
     }
 
     #[test]

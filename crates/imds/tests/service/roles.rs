@@ -1,13 +1,13 @@
 //! What a role adds to the tree, whose credentials a path gives, and what many roles cost.
 
 use imds::{
-    Delivery, Facts, InfoFailure, Instance, InstanceSpec, Need, Outcome, Request, RoleAnswer, RoleEntry,
-    RoleKey, Status, TokenMode, Trees, respond,
+    Delivery, Facts, InfoFailure, Instance, InstanceSpec, Need, Outcome, Request, RoleAnswer, RoleDocument,
+    RoleEntry, RoleKey, Status, TokenMode, Trees, respond,
 };
 use jiff::ToSpan;
 use serde_json::Value;
 
-use crate::common::{TestService, body, credentials, now};
+use crate::common::{TestService, answer, body, credentials, now};
 
 fn service(roles: &[RoleEntry], overrides: &str) -> TestService {
     let instance = Instance::resolve(&InstanceSpec::default(), now()).unwrap();
@@ -132,6 +132,7 @@ fn a_failed_source() {
         message: imds::assume_role_unauthorized_message("app"),
         last_updated: now(),
     };
+    let answer = RoleDocument::new(&answer);
     let facts = Facts { credentials: Some((&key, &answer)), ..Facts::default() };
     let Outcome::Reply(reply) = respond(&service.snapshot, &request, &facts, now()) else { panic!() };
     let answer = json(&reply);
@@ -278,8 +279,7 @@ fn roles_come_and_are_replaced_live() {
 
 #[test]
 fn no_debug_output_holds_a_secret() {
-    let answer = credentials(Delivery::V2);
-    let text = format!("{answer:?}");
+    let text = format!("{:?} {:?}", answer(Delivery::V2), credentials(Delivery::V2));
     assert!(!text.contains("ASIA") && !text.contains("secret") && !text.contains("IQoJ"), "{text}");
     assert_eq!(format!("{:?}", imds::TokenKey::new([7; 32])), "TokenKey");
 }

@@ -17,8 +17,8 @@ type Associations = BTreeMap<String, Vec<String>>;
 pub(super) struct Completion<'a> {
     pub(super) entry: &'a Numbered,
     pub(super) owner: &'a Owner<'a>,
-    /// The primary interface, once it is complete.
-    pub(super) primary: Option<&'a Interface>,
+    /// The interfaces that are complete already, the primary one first.
+    pub(super) others: &'a [Interface],
 }
 
 impl Completion<'_> {
@@ -49,7 +49,7 @@ impl Completion<'_> {
         };
         let (security_groups, security_group_ids) = self.security_groups()?;
         let place = [owner.account_id, owner.region];
-        let default = |of: fn(&Interface) -> &String, prefix: &str| match self.primary {
+        let default = |of: fn(&Interface) -> &String, prefix: &str| match self.others.first() {
             Some(primary) => of(primary).clone(),
             None => value::made_up_id(prefix, &place),
         };
@@ -88,12 +88,12 @@ impl Completion<'_> {
 
     fn security_groups(&self) -> Checked<(Vec<String>, Vec<String>)> {
         let spec = &self.entry.spec;
-        let names = match (&spec.security_groups, self.primary) {
+        let names = match (&spec.security_groups, self.others.first()) {
             (Some(names), _) => lines(&self.key("security-groups"), Some(names))?,
             (None, Some(primary)) if spec.security_group_ids.is_none() => primary.security_groups.clone(),
             (None, _) => vec!["default".to_owned()],
         };
-        let ids = match (&spec.security_group_ids, self.primary) {
+        let ids = match (&spec.security_group_ids, self.others.first()) {
             (Some(ids), _) => lines(&self.key("security-group-ids"), Some(ids))?,
             (None, Some(primary)) if spec.security_groups.is_none() => primary.security_group_ids.clone(),
             (None, _) => {
@@ -121,12 +121,10 @@ impl Completion<'_> {
             Some(list) => self.parsed("vpc-ipv4-cidr-blocks", list, Cidr4::parse)?,
             None => vpc.into_iter().collect(),
         };
-        let blocks = Blocks::around(subnet, vpc, &vpcs, first, none, self.primary);
+        let blocks = Blocks::around(subnet, vpc, &vpcs, first, none, self.others.first());
         self.check_blocks(&blocks, &vpcs)?;
-        let addresses = given.unwrap_or_else(|| {
-            let number = self.entry.device + 256 * self.entry.card.unwrap_or(0);
-            blocks.subnet.map(|subnet| subnet.address(number)).into_iter().collect()
-        });
+        let addresses =
+            given.unwrap_or_else(|| blocks.subnet.and_then(|subnet| self.free(subnet)).into_iter().collect());
         if let Some(subnet) = blocks.subnet
             && let Some(stray) = addresses.iter().find(|address| !subnet.contains(**address))
         {
@@ -136,6 +134,15 @@ impl Completion<'_> {
             return refuse(self.key("local-ipv4s"), message);
         }
         Ok((addresses.iter().map(Ipv4Addr::to_string).collect(), blocks))
+    }
+
+    /// An address of the subnet that no other interface has.
+    fn free(&self, subnet: Cidr4) -> Option<Ipv4Addr> {
+        let taken = |address: &Ipv4Addr| {
+            let text = address.to_string();
+            self.others.iter().any(|other| other.local_ipv4s.contains(&text))
+        };
+        (0..256).map(|number| subnet.address(number)).find(|address| !taken(address))
     }
 
     fn check_blocks(&self, blocks: &Blocks, vpcs: &[Cidr4]) -> Checked<()> {

@@ -1,0 +1,146 @@
+//! Who is given which role, as far as it changes while the service runs: the mapping file, the roles
+//! that containers ask for, the default role that a command chose.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Live, State, World};
+use crate::callers::{Connection, Granted, Made, Resolved, Rules, Wish};
+use crate::config::{Config, ConfigError, Loaded};
+
+/// What the roles of callers follow from, beside the configuration.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Given {
+    /// `[callers]`, with the mapping file's present content.
+    callers: Arc<Resolved>,
+    /// What running containers ask for, by their engine's socket.
+    wishes: Arc<BTreeSet<(PathBuf, Wish)>>,
+}
+
+impl Given {
+    /// What a configuration says at start.
+    pub(super) fn at_start(loaded: &Loaded) -> Result<Given, ConfigError> {
+        Ok(Given { callers: Arc::new(Resolved::load(loaded)?), ..Given::default() })
+    }
+
+    /// The same with another configuration: what was found out and chosen meanwhile stays.
+    pub(super) fn with(&self, loaded: &Loaded) -> Result<Given, ConfigError> {
+        let engines = loaded.config.callers.engines();
+        let wishes = self.wishes.iter().filter(|(socket, _)| engines.sockets.contains(socket));
+        Ok(Given { callers: Arc::new(Resolved::load(loaded)?), wishes: Arc::new(wishes.cloned().collect()) })
+    }
+
+    /// Whether nothing was changed between the two.
+    pub(super) fn is_same(&self, other: &Given) -> bool {
+        Arc::ptr_eq(&self.callers, &other.callers) && Arc::ptr_eq(&self.wishes, &other.wishes)
+    }
+
+    pub(super) fn rules(&self, config: &Config) -> Rules {
+        Rules::new(&self.callers, !config.callers.engines().sockets.is_empty(), config.default_role())
+    }
+
+    /// The roles made for containers, by key. One that cannot be is told in the log and left out: it
+    /// concerns nobody but its container.
+    pub(super) fn made(&self, config: &Config) -> BTreeMap<String, Made> {
+        let wishes: BTreeSet<&Wish> = self.wishes.iter().map(|(_, wish)| wish).collect();
+        let granted = wishes.into_iter().filter_map(|wish| match Granted::of(wish, config) {
+            Granted::Made(made) => Some((made.key.clone(), *made)),
+            Granted::Configured(_) | Granted::Refused(_) => None,
+        });
+        granted
+            .filter(|(key, made)| {
+                let alone = BTreeMap::from([(key.clone(), made.spec.clone())]);
+                let checked = credentials::Store::check(&alone, &super::settings(config));
+                checked.inspect_err(|e| log::warn!("role {key}, asked for by a container: {e}")).is_ok()
+            })
+            .collect()
+    }
+}
+
+impl World {
+    /// The source of every role, those made for containers among them.
+    pub(super) fn role_specs(&self) -> BTreeMap<String, credentials::RoleSpec> {
+        let config = &self.loaded.config;
+        let mut specs = config.role_specs();
+        specs.extend(self.given.made(config).into_iter().map(|(key, made)| (key, made.spec)));
+        specs
+    }
+}
+
+impl Live {
+    /// The key of the role that a container's wish is granted; `None`: there is none.
+    pub(crate) fn grant(&self, wish: &Wish) -> Option<Arc<str>> {
+        Granted::of(wish, &self.loaded.config).key().map(Arc::from)
+    }
+}
+
+impl State {
+    /// The role of a connection's caller. Look it up in what is live after that.
+    pub(crate) async fn role(&self, caller: &Connection) -> Option<Arc<str>> {
+        let live = self.live().clone();
+        self.finder.role(&live, &self.engines, caller).await
+    }
+
+    /// Follows what the callers' rules in force depend on outside of the configuration.
+    pub(super) fn follow_callers(self: &Arc<Self>) {
+        let loaded = self.world().loaded;
+        let callers = &loaded.config.callers;
+        self.mapping_watch.follow(callers.mapping_file(&loaded.folder), Arc::downgrade(self));
+        let engines = callers.engines();
+        let followed = self.engines.follow(engines, &Arc::downgrade(self), || self.outgoing.handle());
+        if let Err(error) = followed {
+            log::error!("ask container engines: start a thread: {error}");
+        }
+    }
+
+    /// Reads the mapping file again. What is wrong with it is kept for `status` and logged.
+    pub(crate) fn reread_mapping(&self) {
+        let read = |world: &World| world.given.callers.reread(&world.loaded);
+        // Other files of the folder change too: only another content makes another snapshot.
+        let reread = read(&self.world()).and_then(|changed| match changed {
+            None => Ok(()),
+            Some(_) => self.change(|world| {
+                if let Some(changed) = read(world)? {
+                    world.given.callers = Arc::new(changed);
+                    log::info!("mapping file read again");
+                }
+                Ok(())
+            }),
+        });
+        self.mapping_watch.note(reread.err().map(|e| e.to_string()));
+    }
+
+    /// Makes the role that a container asks for, unless it is there. Its credentials are fetched from
+    /// now on, before the container's first request where that can be.
+    pub(crate) fn adopt(&self, engine: &Path, wish: &Wish) {
+        let wanted = (engine.to_owned(), wish.clone());
+        let world = self.world();
+        if let Granted::Refused(why) = Granted::of(wish, &world.loaded.config) {
+            log::warn!("a container asks for a role: {why}");
+        }
+        if !world.given.wishes.contains(&wanted) {
+            self.change_wishes(|wishes| {
+                wishes.insert(wanted);
+            });
+        }
+    }
+
+    /// Lets go of the roles that no container of this engine asks for any more.
+    pub(crate) fn keep_adopted(&self, engine: &Path, running: &HashSet<Wish>) {
+        let gone = |(socket, wish): &(PathBuf, Wish)| socket == engine && !running.contains(wish);
+        if self.world().given.wishes.iter().any(gone) {
+            self.change_wishes(|wishes| wishes.retain(|known| !gone(known)));
+        }
+    }
+
+    fn change_wishes(&self, alter: impl FnOnce(&mut BTreeSet<(PathBuf, Wish)>)) {
+        let changed = self.change(|world| {
+            alter(Arc::make_mut(&mut world.given.wishes));
+            Ok::<_, ConfigError>(())
+        });
+        if let Err(error) = changed {
+            log::error!("give containers their roles: {error}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+"""A role by container: real engines, real containers, asked at once."""
+
+import json
+
+import pytest
+
+from support.daemon import Daemon, run
+from support.engine import LIST, Engine
+from support.netns import METADATA_ADDRESS, Namespace
+from support.wait import until
+
+CONFIG = """
+[roles.AppA]
+[roles.AppB]
+[roles.Base]
+[callers]
+default = "Base"
+docker = "{socket}"
+"""
+
+
+class Host:
+    """A host with a container engine, on which 169.254.169.254 leads to a daemon, from containers too."""
+
+    def __init__(self, kind: str, binary, folder):
+        self.binary = binary
+        self.namespace = Namespace()
+        self.engine = Engine(kind, self.namespace)
+        self.folder = folder
+        self.daemon = None
+
+    def start(self):
+        self.engine.start()
+        self.namespace.run("ip", "addr", "add", f"{METADATA_ADDRESS}/32", "dev", "lo", "scope", "host")
+        self.serve(CONFIG.format(socket=self.engine.socket))
+        return self
+
+    def serve(self, config: str):
+        """Starts the daemon, in place of one that runs."""
+        listen = ("127.0.0.1:0", f"{METADATA_ADDRESS}:0")
+        if self.daemon:
+            self.daemon.kill()
+            self.namespace.run("iptables", "-w", "-t", "nat", "-F", "OUTPUT")
+            self.namespace.run("iptables", "-w", "-t", "nat", "-F", "PREROUTING")
+        self.daemon = Daemon(self.binary, self.folder, config, listen=listen, prefix=self.namespace.prefix).start()
+        (_, redirected), (_, direct) = self.daemon.addresses
+        rule = ("iptables", "-w", "-t", "nat", "-A")
+        match = ("-d", f"{METADATA_ADDRESS}/32", "-p", "tcp", "--dport", "80")
+        self.namespace.run(*rule, "OUTPUT", *match, "-j", "REDIRECT", "--to-ports", str(redirected))
+        to = f"{METADATA_ADDRESS}:{direct}"
+        self.namespace.run(*rule, "PREROUTING", *match, "-j", "DNAT", "--to-destination", to)
+
+    def close(self):
+        if self.daemon:
+            self.daemon.kill()
+        self.engine.close()
+        self.namespace.close()
+
+    def status(self) -> dict:
+        result = run(self.binary, "status", "--json", "--control", str(self.daemon.control))
+        return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module", params=["docker", "podman"])
+def host(request, binary, tmp_path_factory):
+    host = Host(request.param, binary, tmp_path_factory.mktemp("host"))
+    try:
+        yield host.start()
+    finally:
+        host.close()
+
+
+@pytest.fixture(autouse=True)
+def clean(host):
+    """Every test finds the engine without containers."""
+    yield
+    # The youngest first: others may depend on the older ones.
+    for name in host.engine.docker("ps", "--all", "--quiet").stdout.split():
+        host.engine.docker("rm", "--force", name)
+
+
+def test_four_containers(host):
+    """Two roles, the default one, and the host's network: each is right from its first question on."""
+    one = host.engine.run("one", "--env", "IAM_ROLE=AppA")
+    two = host.engine.run("two", "--label", "fake-metadata.role=AppB")
+    silent = host.engine.run("silent")
+    on_host = host.engine.run("on-host", "--network", "host", "--env", "IAM_ROLE=AppA")
+    answers = [container.first_answer for container in (one, two, silent, on_host)]
+    assert answers == ["AppA", "AppB", "Base", "Base"]
+    assert [container.ask() for container in (one, two, silent, on_host)] == answers
+    document = json.loads(one.ask(LIST + "AppA"))
+    assert document["Code"] == "Success" and one.ask(LIST + "AppB") is None
+
+
+def test_an_address_that_changes_hands(host):
+    """A new container on an old one's address asks at once, and is given its own role every time."""
+    address = None
+    for number, role in enumerate(["AppA", "AppB", None, "AppA", None, "AppB"]):
+        options = ["--env", f"IAM_ROLE={role}"] if role else []
+        if address:
+            # The same address again, whatever the engine would have chosen.
+            options += ["--network", "fixed", "--ip", address]
+        else:
+            host.engine.docker("network", "create", "--subnet", "172.31.9.0/24", "fixed")
+            options += ["--network", "fixed"]
+        container = host.engine.run(f"tenant{number}", *options)
+        assert container.first_answer == (role or "Base"), number
+        assert address in (None, *container.addresses())
+        address = container.addresses()[0]
+        container.remove()
+    host.engine.docker("network", "rm", "fixed")
+
+
+def test_every_network_of_a_container(host):
+    for name, subnet in [("front", "172.31.11.0/24"), ("back", "172.31.12.0/24")]:
+        host.engine.docker("network", "create", "--subnet", subnet, name)
+    container = host.engine.run("both", "--env", "IAM_ROLE=AppA", "--network", "front")
+    assert container.first_answer == "AppA"
+    host.engine.docker("network", "connect", "back", "both")
+    host.engine.docker("network", "disconnect", "front", "both")
+    assert container.addresses()[0].startswith("172.31.12.")
+    assert container.ask() == "AppA"
+    container.remove()
+    for name in ("front", "back"):
+        host.engine.docker("network", "rm", name)
+
+
+def test_a_container_in_anothers_network_is_that_one(host):
+    """It has the other one's address, and cannot be told from it; it never gets a third one's."""
+    one = host.engine.run("one", "--env", "IAM_ROLE=AppA")
+    assert one.first_answer == "AppA"
+    guest = host.engine.run("guest", "--network", "container:one", "--env", "IAM_ROLE=AppB")
+    assert guest.first_answer == "AppA"
+    assert one.ask() == "AppA"
+
+
+def test_a_role_that_is_not_there_is_none(host):
+    lost = host.engine.run("lost", "--env", "IAM_ROLE=Missing")
+    assert lost.first_answer == "none"
+    host.daemon.wait_for_log('there is no role "Missing" (add a table [roles.Missing]')
+    strange = host.engine.run("strange", "--env", "IAM_ROLE=a b")
+    assert strange.first_answer == "none"
+    host.daemon.wait_for_log("container strange: IAM_ROLE is no role's name")
+
+
+def test_status_shows_the_engine_and_who_asked(host):
+    one = host.engine.run("one", "--env", "IAM_ROLE=AppA")
+    assert one.ask(LIST + "AppA")
+    status = host.status()
+    assert status["engines"] == [
+        {"socket": str(host.engine.socket), "connected": True, "error": None, "containers": 1}
+    ]
+    role = next(role for role in status["roles"] if role["role"] == "AppA")
+    assert role["asked-by"].startswith(f"container one ({one.addresses()[0]}:")

@@ -1,0 +1,73 @@
+"""Installed where nothing can be changed yet: the package installs, says one line, and works at the next boot."""
+
+import pytest
+
+from rig.box import INIT, NO_INIT
+
+POLICY = "/usr/sbin/policy-rc.d"
+
+
+def ours(said: str) -> list[str]:
+    return [line for line in said.splitlines() if line.startswith("fake-metadata")]
+
+
+@pytest.mark.parametrize("name", ["deb12-systemd", "deb12-sysv", "deb12-daemontools", "deb12-netplan"])
+def test_an_image_works_at_its_first_boot(boot, deb, name):
+    """No init, no NET_ADMIN and a policy that forbids starting: what an image is built in."""
+    system = boot(name)
+    box = system.box
+    box.reboot(NO_INIT)
+    box.path(POLICY).write_text("#!/bin/sh\nexit 101\n")
+    box.sh(f"chmod +x {POLICY}")
+    inside = f"/tmp/{deb.name}"
+    box.path(inside).write_bytes(deb.read_bytes())
+    without = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", "--"]
+    said = box.run(*without, "apt-get", "install", "-qq", "-y", inside).stdout
+    assert ours(said) == [
+        "fake-metadata: no init runs here: it starts at the next boot, or now by: "
+        "fake-metadata-setup apply; fake-metadata serve"
+    ]
+    system.assert_no_network()
+    assert system.processes() == []
+
+    box.path(POLICY).unlink()
+    box.reboot(INIT)
+    system.wait_booted()
+    if name == "deb12-daemontools":
+        # svscan starts after the init script: SysV init keeps it, and `dpkg-reconfigure` hands it over.
+        assert system.supervised() == ["sysv"]
+        box.sh("dpkg-reconfigure fake-metadata")
+    system.assert_served()
+
+
+@pytest.mark.parametrize("name", ["deb12-systemd", "deb12-sysv", "deb12-daemontools"])
+def test_policy_rc_d_is_obeyed(boot, deb, name):
+    system = boot(name)
+    box = system.box
+    box.path(POLICY).write_text("#!/bin/sh\nexit 101\n")
+    box.sh(f"chmod +x {POLICY}")
+    system.install(deb)
+    assert (system.supervised(), system.processes()) == ([], [])
+    system.assert_no_network()
+    box.path(POLICY).unlink()
+    box.sh("dpkg-reconfigure fake-metadata")
+    system.assert_served()
+
+
+def test_a_container_without_net_admin(boot, deb):
+    """systemd runs, and may not touch the network: the daemon serves on loopback, and one line says what is missing."""
+    system = boot("deb12-systemd")
+    box = system.box
+    dropin = "/run/systemd/system/fake-metadata-network.service.d"
+    box.sh(f"mkdir -p {dropin}")
+    box.path(f"{dropin}/x.conf").write_text("[Service]\nCapabilityBoundingSet=~CAP_NET_ADMIN\n")
+    said = system.install(deb)
+    assert ours(said) == [
+        "fake-metadata: 169.254.169.254 does not lead here yet (systemctl status fake-metadata-network.service); "
+        "mend it and run: systemctl restart fake-metadata-network.service"
+    ]
+    assert system.supervised() == ["systemd"]
+    assert "instance-id" in box.sh("curl -sf http://127.0.0.1:8000/latest/meta-data/").split()
+    system.assert_no_network()
+    box.sh(f"rm -r {dropin}; systemctl daemon-reload; systemctl restart fake-metadata-network.service")
+    system.assert_served()
