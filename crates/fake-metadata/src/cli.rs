@@ -1,11 +1,19 @@
 //! The command line: what may be typed, and its help. What is done is in `commands`.
 
+mod event;
+mod fault;
+mod live;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{KeyPath, Sources};
 use crate::places::{Surroundings, default_config};
+
+pub(crate) use event::{AddEvent, EventCommand, EventFlags, script as event_script};
+pub(crate) use fault::FaultCommand;
+pub(crate) use live::{EndpointMode, LiveArgs, Set, TagsCommand, TokensMode, Unset, UserData};
 
 /// A local EC2 instance metadata service.
 #[derive(Debug, Parser)]
@@ -78,8 +86,59 @@ pub(crate) enum Command {
     /// Have the running daemon read its configuration again
     ///
     /// A configuration that is wrong is refused whole: the old one stays in force, and this command fails
-    /// with the reason. SIGHUP does the same.
-    Reload(DaemonSocket),
+    /// with the reason. SIGHUP does the same. What commands have changed on the running service stays
+    /// changed.
+    Reload {
+        #[command(flatten)]
+        daemon: DaemonSocket,
+        /// Take back every live change, event and fault of commands first
+        #[arg(long)]
+        reset: bool,
+    },
+    /// Have something happen to the instance: a spot interruption, maintenance, ...
+    ///
+    /// TIME is a duration from now (90s, 2m, 1h30m), a date with time and zone (2026-11-21T18:30:00Z), or a
+    /// time of the day (18:30), the nearest one of that name.
+    Event {
+        #[command(subcommand)]
+        command: EventCommand,
+    },
+    /// Have the service fail on purpose: late, wrong or no answers
+    ///
+    /// What is played is shown by `status` and marked in the log.
+    Fault {
+        #[command(subcommand)]
+        command: FaultCommand,
+    },
+    /// Give paths of the running service values, until a restart
+    ///
+    /// Takes effect at once and for all paths given at the same moment.
+    #[command(after_long_help = "Examples:\n  fake-metadata set instance-type m7g.large\n  \
+                                 fake-metadata set dynamic/my/own value --persist")]
+    Set(Set),
+    /// Take values given with `set` back; remove a path that has none
+    Unset(Unset),
+    /// Change the instance tags of the running service
+    Tags {
+        #[command(subcommand)]
+        command: TagsCommand,
+    },
+    /// Replace the user data of the running service
+    UserData(UserData),
+    /// Require session tokens of the running service, or not (HttpTokens)
+    Tokens {
+        /// What to require
+        mode: TokensMode,
+        #[command(flatten)]
+        live: LiveArgs,
+    },
+    /// Switch the running service on or off (HttpEndpoint)
+    Endpoint {
+        /// What to do
+        mode: EndpointMode,
+        #[command(flatten)]
+        live: LiveArgs,
+    },
     /// The identity that signs the instance identity document
     Identity {
         #[command(subcommand)]
@@ -104,6 +163,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Vec<std::net::SocketAddr>,
     #[command(flatten)]
+    pub(crate) events: EventFlags,
+    #[command(flatten)]
     pub(crate) places: Places,
     /// Socket of the control API
     #[arg(long, value_name = "SOCKET", env = "FAKE_METADATA_CONTROL")]
@@ -118,6 +179,8 @@ pub(crate) struct Serve {
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) configuration: Configuration,
+    #[command(flatten)]
+    pub(crate) events: EventFlags,
     #[command(flatten)]
     pub(crate) places: Places,
     /// Log requests and everything else to this file (otherwise warnings go to standard error)
@@ -259,7 +322,7 @@ impl Configuration {
             flags.push((format!("--log-level {level}"), root.key("log").key("level"), level.clone()));
         }
         let file = self.config.clone().or_else(default_config);
-        Sources { file, environment: std::env::vars().collect(), flags }
+        Sources { file, environment: std::env::vars().collect(), flags, events: Vec::new() }
     }
 }
 

@@ -43,6 +43,14 @@ impl RoleDocuments {
     }
 }
 
+/// What the store answered, as `imds` has it.
+pub(crate) fn role_answer(answer: &credentials::Answer, now: Timestamp) -> imds::RoleAnswer {
+    match answer {
+        Ok(found) => succeeded(found, found.shown_times(now)),
+        Err(failure) => failed(failure),
+    }
+}
+
 fn succeeded(
     found: &credentials::Credentials,
     (last_updated, expiration): (Timestamp, Timestamp),

@@ -18,7 +18,7 @@ pub(crate) fn start(state: Arc<State>, stop: Arc<Notify>) -> io::Result<()> {
             if signal == SIGHUP {
                 supervisor::reloading();
                 // The log tells how it went; there is nobody else to tell.
-                let _ = state.reload();
+                let _ = state.reload(false);
                 supervisor::ready();
             } else {
                 log::info!("stopping: signal {signal}");

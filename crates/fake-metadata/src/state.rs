@@ -11,9 +11,12 @@ use jiff::Timestamp;
 
 use crate::callers::{Connection, Engines, Finder, Rules, Watch};
 use crate::config::{Config, ConfigError, KeyPath, Loaded, Sources};
+use crate::events::{Clock, EventError, EventSpec, Origin, Stages, Timeline};
+use crate::faults::{Fault, Faults, Playing};
 use crate::front::Hosts;
+use crate::live::{self, Changes, InstanceChanges};
 use crate::logging::Log;
-use crate::role_documents::RoleDocuments;
+use crate::role_documents::{RoleDocuments, role_answer};
 use crate::state_dir::{StateDir, random};
 use roles::Given;
 
@@ -23,7 +26,10 @@ const CREDENTIAL_SEED: &str = "credentials.seed";
 /// Everything a request is answered from, at one moment.
 pub(crate) struct Live {
     pub(crate) loaded: Arc<Loaded>,
-    pub(crate) snapshot: imds::Snapshot,
+    /// What is shown, now and once events change it.
+    pub(crate) stages: Stages,
+    /// The faults that are played; most often none.
+    pub(crate) faults: Option<Arc<Playing>>,
     /// Who gets which role.
     pub(crate) rules: Rules,
     pub(crate) hosts: Hosts,
@@ -31,22 +37,20 @@ pub(crate) struct Live {
 }
 
 /// What the configuration plays, before it is anybody's snapshot.
+#[derive(Clone)]
 pub(crate) struct Played {
+    /// The instance as written, files read, and what commands have changed of it.
+    spec: imds::InstanceSpec,
+    changed: InstanceChanges,
+    /// Roles beside those of the configuration.
+    more: Vec<imds::RoleEntry>,
     trees: imds::Trees,
+    events: Timeline,
 }
 
 impl Played {
     /// Resolves the configuration: everything derived, files read, contradictions refused.
     pub(crate) fn from(loaded: &Loaded, launch: Timestamp) -> Result<Played, ConfigError> {
-        Played::with_roles(loaded, launch, Vec::new())
-    }
-
-    /// The same with roles beside those of the configuration.
-    fn with_roles(
-        loaded: &Loaded,
-        launch: Timestamp,
-        more: Vec<imds::RoleEntry>,
-    ) -> Result<Played, ConfigError> {
         let config = &loaded.config;
         let key = KeyPath::root().key("instance");
         let mut spec = config.instance.clone();
@@ -57,21 +61,75 @@ impl Played {
             })?;
             spec.user_data_bytes = Some(bytes.into());
         }
-        let instance = imds::Instance::resolve(&spec, launch)
-            .map_err(|e| loaded.refuse(&key.below(&e.key), e.message))?;
         credentials::Store::check(&config.role_specs(), &settings(config))
             .map_err(|e| refuse_role(loaded, e))?;
-        let roles: Vec<imds::RoleEntry> =
-            config.roles().iter().map(|(name, role)| role.entry(name)).chain(more).collect();
-        let trees = imds::Trees::build(&instance, &roles, &config.tree)
-            .map_err(|e| loaded.refuse(&KeyPath::root().key("tree").key(&e.path), e.message))?;
-        Ok(Played { trees })
+        let trees = trees(loaded, &spec, Vec::new(), launch)?;
+        let events = configured_events(loaded, launch)?;
+        Ok(Played { spec, changed: InstanceChanges::default(), more: Vec::new(), trees, events })
+    }
+
+    /// The same with other changes to the instance, and other roles beside those of the configuration.
+    fn with(
+        &self,
+        loaded: &Loaded,
+        changed: InstanceChanges,
+        more: Vec<imds::RoleEntry>,
+        launch: Timestamp,
+    ) -> Result<Played, ConfigError> {
+        let mut spec = self.spec.clone();
+        changed.apply(&mut spec).map_err(|m| loaded.refuse(&KeyPath::root().key("instance"), m))?;
+        let trees = trees(loaded, &spec, more.clone(), launch)?;
+        Ok(Played { changed, more, trees, ..self.clone() })
     }
 
     /// The trees of every caller.
     pub(crate) fn trees(&self) -> &imds::Trees {
         &self.trees
     }
+}
+
+fn trees(
+    loaded: &Loaded,
+    spec: &imds::InstanceSpec,
+    more: Vec<imds::RoleEntry>,
+    launch: Timestamp,
+) -> Result<imds::Trees, ConfigError> {
+    let config = &loaded.config;
+    let key = KeyPath::root().key("instance");
+    let instance =
+        imds::Instance::resolve(spec, launch).map_err(|e| loaded.refuse(&key.below(&e.key), e.message))?;
+    let roles: Vec<imds::RoleEntry> =
+        config.roles().iter().map(|(name, role)| role.entry(name)).chain(more).collect();
+    imds::Trees::build(&instance, &roles, &config.tree)
+        .map_err(|e| loaded.refuse(&KeyPath::root().key("tree").key(&e.path), e.message))
+}
+
+/// The events of the configuration, by the clock at the start of the daemon.
+fn configured_events(loaded: &Loaded, launch: Timestamp) -> Result<Timeline, ConfigError> {
+    let mut events = Timeline::default();
+    let clock = Clock::system().at(launch);
+    for (i, spec) in loaded.config.events.iter().enumerate() {
+        add_event(&mut events, loaded, spec, Origin::Configuration, &clock)
+            .map_err(|e| loaded.refuse(&KeyPath::root().key("events").index(i).key(e.key), e.message))?;
+    }
+    Ok(events)
+}
+
+/// Adds an event to those of an instance with this configuration.
+pub(crate) fn add_event(
+    events: &mut Timeline,
+    loaded: &Loaded,
+    spec: &EventSpec,
+    origin: Origin,
+    clock: &Clock,
+) -> Result<String, EventError> {
+    let roles = loaded.config.roles();
+    for name in spec.only.iter().flat_map(|names| &names.0) {
+        name.known(roles.keys()).map_err(|message| EventError::new("only", message))?;
+    }
+    let state = loaded.config.instance.target_lifecycle_state.as_deref();
+    let random = random().map_err(|e| EventError::new("event-id", e.to_string()))?;
+    events.add(spec, origin, clock, state.and_then(imds::LifecycleState::named), u128::from_be_bytes(random))
 }
 
 /// What the roles' sources share.
@@ -85,16 +143,23 @@ fn refuse_role(loaded: &Loaded, error: credentials::SpecError) -> ConfigError {
 
 /// What is served is built from: everything that a command, a signal, a timer or a file can change.
 #[derive(Clone)]
-struct World {
-    loaded: Arc<Loaded>,
+pub(crate) struct World {
+    pub(crate) loaded: Arc<Loaded>,
     given: Given,
+    /// What the configuration comes to, with the changes to the instance and the roles of containers.
+    played: Arc<Played>,
+    /// Live changes over that.
+    pub(crate) changes: Arc<Changes>,
+    pub(crate) events: Timeline,
+    pub(crate) faults: Faults,
+    token_key: [u8; 32],
 }
 
 /// The running service's state.
 pub(crate) struct State {
     sources: Sources,
     log: Log,
-    token_key: [u8; 32],
+    directory: StateDir,
     /// When this instance was launched: the start of the daemon.
     launch: Timestamp,
     listening: Vec<SocketAddr>,
@@ -135,15 +200,31 @@ impl State {
         };
         let listening = loaded.config.listen();
         let given = Given::at_start(&loaded)?;
-        let world = World { loaded: Arc::new(loaded), given };
-        let live = ArcSwap::from_pointee(live(&world, token_key, launch)?);
+        let played = Arc::new(Played::from(&loaded, launch)?);
+        let mut world = World {
+            given,
+            events: played.events.clone(),
+            played,
+            loaded: Arc::new(loaded),
+            changes: Arc::default(),
+            faults: Faults::default(),
+            token_key,
+        };
+        let live = match with_kept_changes(&world, directory, launch) {
+            Some((with_changes, live)) => {
+                world = with_changes;
+                live
+            }
+            None => live(&world, launch)?,
+        };
+        let live = ArcSwap::from_pointee(live);
         let config = &world.loaded.config;
         let store = credentials::Store::new(&config.role_specs(), &settings(config), environment)
             .map_err(|e| refuse_role(&world.loaded, e))?;
         let state = Arc::new(State {
             sources,
             log,
-            token_key,
+            directory: directory.clone(),
             launch,
             listening,
             store,
@@ -166,16 +247,38 @@ impl State {
         caller: &Connection,
         now: Timestamp,
     ) -> imds::RoleDocument {
-        let name = match role {
-            imds::RoleKey::Role(name) => name,
-            imds::RoleKey::Ec2Instance => credentials::IDENTITY_ROLE,
-        };
+        let (name, answer) = self.ask_store(role, caller, now).await;
+        self.documents.of(name, &answer, now)
+    }
+
+    /// The same as a fault spoils them.
+    pub(crate) async fn spoilt_credentials(
+        &self,
+        fault: &Fault,
+        role: &imds::RoleKey,
+        caller: &Connection,
+        now: Timestamp,
+    ) -> imds::RoleDocument {
+        if let Some(failure) = fault.failure(name_of(role), now) {
+            return imds::RoleDocument::new(&failure);
+        }
+        let (_, answer) = self.ask_store(role, caller, now).await;
+        imds::RoleDocument::new(&fault.expired(role_answer(&answer, now), now))
+    }
+
+    async fn ask_store<'a>(
+        &self,
+        role: &'a imds::RoleKey,
+        caller: &Connection,
+        now: Timestamp,
+    ) -> (&'a str, credentials::Answer) {
+        let name = name_of(role);
         let answer = match self.store.current(name, now) {
             Some(answer) => answer,
             None => self.store.get(name).await,
         };
         self.store.note_asked(name, &caller.who(), now);
-        self.documents.of(name, &answer, now)
+        (name, answer)
     }
 
     /// What is served at this moment.
@@ -184,32 +287,65 @@ impl State {
     }
 
     /// The one way to change what is served: alters a copy of the world, builds the next snapshot from
-    /// it, and swaps it in. When either fails nothing has changed.
-    fn change<T, E: From<ConfigError>>(
+    /// it, and swaps it in. When any of that fails nothing has changed.
+    pub(crate) fn change<T, E: From<ConfigError>>(
         &self,
         alter: impl FnOnce(&mut World) -> Result<T, E>,
     ) -> Result<T, E> {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = world.clone();
         let value = alter(&mut next)?;
-        let live = live(&next, self.token_key, self.launch)?;
-        let config = &next.loaded.config;
-        self.store
-            .replace(&next.role_specs(), &settings(config))
-            .map_err(|e| refuse_role(&next.loaded, e))?;
+        next.settle(self.launch)?;
+        let live = live(&next, Timestamp::now())?;
+        if !Arc::ptr_eq(&next.loaded, &world.loaded) || !next.given.is_same(&world.given) {
+            self.store
+                .replace(&next.role_specs(), &settings(&next.loaded.config))
+                .map_err(|e| refuse_role(&next.loaded, e))?;
+        }
+        if next.changes.kept() != world.changes.kept() {
+            live::save(&self.directory, &next.changes).map_err(ConfigError::state)?;
+        }
         self.live.store(Arc::new(live));
         *world = next;
         Ok(value)
     }
 
+    /// Makes every session token issued so far worthless, here and after a restart.
+    pub(crate) fn forget_tokens<E: From<ConfigError>>(&self, world: &mut World) -> Result<(), E> {
+        let key: [u8; 32] = random().map_err(|e| ConfigError::state(e.to_string()))?;
+        world.token_key = key;
+        if let Err(error) = self.directory.replace(TOKEN_KEY, 0o600, &key) {
+            log::warn!("{error}; after a restart the forgotten tokens are valid again");
+        }
+        Ok(())
+    }
+
     /// Reads the configuration again and reopens the log. A configuration that is wrong is refused
     /// whole, what is in force stays, and the log says so.
-    pub(crate) fn reload(self: &Arc<Self>) -> Result<(), ConfigError> {
+    ///
+    /// Live changes, and events and faults of commands, stay in force unless `reset`. Events of the
+    /// configuration stay as they are, cleared ones cleared, while what it says of them stays the same.
+    pub(crate) fn reload(self: &Arc<Self>, reset: bool) -> Result<(), ConfigError> {
         let reloaded = self.sources.load().and_then(|loaded| {
+            let played = Arc::new(Played::from(&loaded, self.launch)?);
             let loaded = Arc::new(loaded);
             self.change(|world| {
+                if reset {
+                    world.changes = Arc::default();
+                    world.faults = Faults::default();
+                    world.events = played.events.clone();
+                } else if loaded.config.events != world.loaded.config.events {
+                    world.events.drop_all(Origin::Configuration);
+                    let clock = Clock::system().at(self.launch);
+                    for (i, spec) in loaded.config.events.iter().enumerate() {
+                        let key = KeyPath::root().key("events").index(i);
+                        add_event(&mut world.events, &loaded, spec, Origin::Configuration, &clock)
+                            .map_err(|e| loaded.refuse(&key.key(e.key), e.message))?;
+                    }
+                }
                 world.loaded = loaded.clone();
                 world.given = world.given.with(&loaded)?;
+                world.played = played;
                 Ok::<_, ConfigError>(())
             })?;
             self.follow_callers();
@@ -236,14 +372,16 @@ impl State {
         }
     }
 
-    fn world(&self) -> World {
+    pub(crate) fn world(&self) -> World {
         self.world.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What `fake-metadata status` shows.
     pub(crate) fn status(&self) -> serde_json::Value {
         let live = self.live();
-        let instance = live.snapshot.trees.instance();
+        let now = Timestamp::now();
+        let snapshot = live.stages.at(now);
+        let instance = snapshot.trees.instance();
         let world = self.world();
         serde_json::json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -251,33 +389,76 @@ impl State {
             "started": self.launch.to_string(),
             "configuration": self.sources.file,
             "instance-id": instance.instance_id(),
-            "tokens": world.loaded.config.tokens,
-            "endpoint": world.loaded.config.endpoint,
+            "tokens": snapshot.tokens,
+            "endpoint": snapshot.endpoint,
             "hop-limit": live.hop_limit,
             "default-role": live.rules.default_role(),
             "mapping-file-error": self.mapping_watch.error(),
             "users-error": self.finder.users_error().filter(|_| live.rules.ask_users()),
             "engines": self.engines.status(),
             "roles": self.store.status(),
+            "events": world.events.list(now),
+            "changes": world.changes.list(),
+            "faults": world.faults.list(now),
         })
     }
 }
 
-fn live(world: &World, token_key: [u8; 32], launch: Timestamp) -> Result<Live, ConfigError> {
+/// What the store calls a role.
+fn name_of(role: &imds::RoleKey) -> &str {
+    match role {
+        imds::RoleKey::Role(name) => name,
+        imds::RoleKey::Ec2Instance => credentials::IDENTITY_ROLE,
+    }
+}
+
+impl World {
+    /// Has what is played follow the changes to the instance and the roles of containers.
+    fn settle(&mut self, launch: Timestamp) -> Result<(), ConfigError> {
+        let instance = self.changes.instance();
+        let made = self.given.made(&self.loaded.config);
+        let more: Vec<imds::RoleEntry> = made.into_values().map(|made| made.entry).collect();
+        if instance != self.played.changed || more != self.played.more {
+            self.played = Arc::new(self.played.with(&self.loaded, instance, more, launch)?);
+        }
+        Ok(())
+    }
+}
+
+fn live(world: &World, now: Timestamp) -> Result<Live, ConfigError> {
     let config = &world.loaded.config;
-    let made = world.given.made(config).into_values().map(|made| made.entry).collect();
-    let played = Played::with_roles(&world.loaded, launch, made)?;
+    let snapshot = imds::Snapshot {
+        tokens: world.changes.tokens().unwrap_or(config.tokens),
+        endpoint: world.changes.endpoint().unwrap_or(config.endpoint),
+        token_key: imds::TokenKey::new(world.token_key),
+        trees: world.played.trees.clone(),
+        modified: now,
+    };
     Ok(Live {
         loaded: world.loaded.clone(),
-        snapshot: imds::Snapshot {
-            tokens: config.tokens,
-            endpoint: config.endpoint,
-            token_key: imds::TokenKey::new(token_key),
-            trees: played.trees,
-            modified: Timestamp::now(),
-        },
+        stages: Stages::build(&world.played.trees, &world.events, &world.changes.edits(), &snapshot, now)?,
+        faults: world.faults.playing(),
         rules: world.given.rules(config),
         hosts: Hosts::new(&config.hosts),
         hop_limit: config.hop_limit.map(|limit| limit.get()),
+    })
+}
+
+/// The world with the live changes that were kept from before. What cannot be read, or no longer fits the
+/// configuration, costs an error in the log, not the service.
+fn with_kept_changes(world: &World, directory: &StateDir, launch: Timestamp) -> Option<(World, Live)> {
+    let restore = || -> Result<Option<(World, Live)>, Box<dyn std::error::Error>> {
+        let changes = live::load(directory)?;
+        if changes == Changes::default() {
+            return Ok(None);
+        }
+        let mut world = World { changes: Arc::new(changes), ..world.clone() };
+        world.settle(launch)?;
+        let live = live(&world, launch)?;
+        Ok(Some((world, live)))
+    };
+    restore().unwrap_or_else(|error| {
+        log::error!("{error}; the changes kept from before are not made");
+        None
     })
 }

@@ -62,19 +62,47 @@ impl StateDir {
         })
     }
 
+    /// The bytes of the file `name`, if there is one.
+    pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
+        read(&self.0.join(name))
+    }
+
+    /// Writes the file `name` anew; a reader sees the old one or the new one.
+    pub(crate) fn replace(&self, name: &str, mode: u32, bytes: &[u8]) -> Result<(), StateError> {
+        let path = self.0.join(name);
+        let written = self.temporary(mode, bytes).and_then(|file| Ok(file.persist(&path)?));
+        written.map(drop).map_err(|cause| StateError::Io { action: "write", path, cause })
+    }
+
+    /// Removes the file `name`; that there is none is no error.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), StateError> {
+        let path = self.0.join(name);
+        match fs::remove_file(&path) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                Err(StateError::Io { action: "remove", path, cause })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The error for a file whose content is not what it should be.
     pub(crate) fn bad_content(&self, name: &str, problem: impl ToString) -> StateError {
         StateError::Content { path: self.0.join(name), problem: problem.to_string() }
     }
 
     fn write_new(&self, path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+        self.temporary(mode, bytes)?.persist_noclobber(path).map_err(|e| e.error)?;
+        Ok(())
+    }
+
+    /// A whole file of another name in the folder.
+    fn temporary(&self, mode: u32, bytes: &[u8]) -> io::Result<tempfile::NamedTempFile> {
         DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&self.0)?;
         let mut file =
             tempfile::Builder::new().permissions(fs::Permissions::from_mode(mode)).tempfile_in(&self.0)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        file.persist_noclobber(path).map_err(|e| e.error)?;
-        Ok(())
+        Ok(file)
     }
 }
 

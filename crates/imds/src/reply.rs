@@ -158,7 +158,8 @@ impl Reply {
         Reply { token_ttl: Some(seconds), ..self }
     }
 
-    pub(crate) fn delivered(self, delivery: Delivery) -> Reply {
+    /// The same reply to a caller who spoke so.
+    pub fn delivered(self, delivery: Delivery) -> Reply {
         Reply { delivery, ..self }
     }
 

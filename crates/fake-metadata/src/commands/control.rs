@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use http::Method;
 use serde_json::Value;
 
-use super::Outcome;
+use super::{Outcome, plain};
 use crate::cli::DaemonSocket;
 use crate::control::client::Daemon;
 
@@ -19,8 +19,9 @@ pub(super) fn status(daemon: &DaemonSocket, json: bool) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn reload(daemon: &DaemonSocket) -> Outcome {
-    Daemon::at(daemon.path()).ask(Method::POST, "/v1/reload", None)?;
+pub(super) fn reload(daemon: &DaemonSocket, reset: bool) -> Outcome {
+    let request = serde_json::json!({ "reset": reset });
+    Daemon::at(daemon.path()).ask(Method::POST, "/v1/reload", Some(&request))?;
     println!("reloaded");
     Ok(ExitCode::SUCCESS)
 }
@@ -44,12 +45,4 @@ fn table(status: &Value) -> String {
         }
     }
     text
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
-        other => other.to_string(),
-    }
 }

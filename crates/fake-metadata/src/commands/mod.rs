@@ -2,15 +2,20 @@
 
 mod check;
 mod control;
+mod event;
+mod fault;
 mod generate;
 mod get;
 mod identity;
+mod live;
 mod run;
 mod serve;
 mod tree;
 
 use std::error::Error;
 use std::process::ExitCode;
+
+use serde_json::Value;
 
 use crate::cli::{Cli, Command, IdentityCommand};
 use crate::config::ConfigError;
@@ -29,7 +34,15 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Get(args) => get::get(args),
         Command::Tree(args) => tree::tree(&args),
         Command::Status { daemon, json } => control::status(&daemon, json),
-        Command::Reload(daemon) => control::reload(&daemon),
+        Command::Reload { daemon, reset } => control::reload(&daemon, reset),
+        Command::Event { command } => event::event(command),
+        Command::Fault { command } => fault::fault(command),
+        Command::Set(args) => live::set(args),
+        Command::Unset(args) => live::unset(&args),
+        Command::Tags { command } => live::tags(&command),
+        Command::UserData(args) => live::user_data(&args),
+        Command::Tokens { mode, live } => live::tokens(mode, &live),
+        Command::Endpoint { mode, live } => live::endpoint(mode, &live),
         Command::Identity { command: IdentityCommand::Certificate(places) } => identity::certificate(&places),
         Command::Generate { what, subcommand } => generate::generate(what, subcommand.as_deref()),
     };
@@ -38,6 +51,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         eprintln!("fake-metadata: {}", chain(&*error));
         match error.downcast_ref::<ControlError>() {
             Some(ControlError::Refused { usage: true, .. }) => WRONG_USAGE.into(),
+            _ if error.is::<Usage>() => WRONG_USAGE.into(),
             _ if error.is::<ConfigError>() => BAD_CONFIGURATION.into(),
             _ => ExitCode::FAILURE,
         }
@@ -46,6 +60,11 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
 
 /// What was asked makes no sense, as clap has it.
 const WRONG_USAGE: u8 = 2;
+
+/// An argument that makes no sense, found after clap was content.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
 
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
@@ -57,4 +76,27 @@ fn chain(error: &dyn Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+/// A list of objects as text: a line each, the values of `first` and then every other key with its value.
+fn lines(list: &Value, first: &[&str]) -> String {
+    let mut text = String::new();
+    for item in list.as_array().into_iter().flatten() {
+        let mut words: Vec<String> = first.iter().map(|key| plain(&item[key])).collect();
+        let others = item.as_object().into_iter().flatten();
+        let others = others.filter(|(key, value)| !first.contains(&key.as_str()) && !value.is_null());
+        words.extend(others.map(|(key, value)| format!("{key}={}", plain(value))));
+        text.push_str(&words.join("  "));
+        text.push('\n');
+    }
+    text
+}
+
+/// A JSON value as a person writes it.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
 }

@@ -50,6 +50,8 @@ const FILES: [&str; 2] = ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"];
 
 pub(super) fn run(args: Run) -> Outcome {
     let mut sources = args.configuration.sources();
+    sources.events = args.events.specs();
+    super::event::check(&sources.events)?;
     let root = KeyPath::root();
     sources.flags.push(("run".into(), root.key("listen"), "\"127.0.0.1:0\"".into()));
     match &args.log_file {

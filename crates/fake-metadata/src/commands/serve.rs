@@ -19,6 +19,8 @@ use crate::{control, signals, supervisor, vital};
 
 pub(super) fn serve(args: Serve) -> Outcome {
     let mut sources = args.configuration.sources();
+    sources.events = args.events.specs();
+    super::event::check(&sources.events)?;
     if !args.listen.is_empty() {
         let addresses: Vec<String> = args.listen.iter().map(|a| format!("{:?}", a.to_string())).collect();
         sources.flags.push((

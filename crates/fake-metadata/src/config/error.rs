@@ -39,6 +39,18 @@ pub(crate) enum ConfigError {
     /// A contradiction in which nothing that was written stands out.
     #[error("configuration: {key}: {message}")]
     Contradiction { key: String, message: String },
+    /// A change to the tree, by a command or an event, that cannot be made.
+    #[error("change {0}")]
+    Tree(#[from] imds::TreeError),
+    /// The state directory does not take what is to be kept.
+    #[error("{0}")]
+    State(String),
+}
+
+impl ConfigError {
+    pub(crate) fn state(problem: impl ToString) -> Self {
+        ConfigError::State(problem.to_string())
+    }
 }
 
 /// A library's message on one line.

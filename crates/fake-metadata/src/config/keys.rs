@@ -128,6 +128,7 @@ pub(super) fn known(path: &KeyPath) -> Option<Vec<&'static str>> {
         ["instance"] => of::<imds::InstanceSpec>(),
         ["instance", "interfaces", "[]"] => of::<imds::InterfaceSpec>(),
         ["instance", "volumes", "[]"] => of::<imds::VolumeSpec>(),
+        ["events", "[]"] => of::<crate::events::EventSpec>(),
         ["roles", _] => Some(RoleSettings::keys()),
         ["callers", "container-role"] => Some(RoleSettings::keys()),
         ["callers"] => of::<crate::callers::CallersSettings>(),

@@ -23,6 +23,7 @@ pub(crate) use error::{ConfigError, Origin};
 pub(crate) use keys::KeyPath;
 
 use crate::callers::{CallersSettings, DefaultRole};
+use crate::events::EventSpec;
 use crate::logging::LogSettings;
 use error::one_line;
 use layer::Layer;
@@ -56,6 +57,8 @@ pub(crate) struct Config {
     roles: BTreeMap<String, RoleSettings>,
     /// Who gets which role.
     pub(crate) callers: CallersSettings,
+    /// What happens to the instance, at a time or so long after the start.
+    pub(crate) events: Vec<EventSpec>,
     /// Where and how much is logged.
     pub(crate) log: LogSettings,
     /// `fake-metadata-setup`'s table; not read here.
@@ -139,6 +142,8 @@ pub(crate) struct Sources {
     pub(crate) environment: Vec<(String, String)>,
     /// Options: the option as typed, the key it sets, and its value.
     pub(crate) flags: Vec<(String, KeyPath, String)>,
+    /// Events that options add to those of the file.
+    pub(crate) events: Vec<EventSpec>,
 }
 
 /// A configuration together with the knowledge of where its values were written.
@@ -178,7 +183,8 @@ impl Sources {
             flags.set(path, value, Origin::Flag(typed.clone()));
         }
         layer.lay(flags);
-        let config = read(&layer)?;
+        let mut config = read(&layer)?;
+        config.events.extend(self.events.iter().cloned());
         let loaded = Loaded { config, folder, layer };
         if let Some(DefaultRole::Name(name)) = &loaded.config.callers.default
             && !loaded.config.roles().contains_key(name)

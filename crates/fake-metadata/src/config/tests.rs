@@ -17,6 +17,7 @@ fn load(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Res
             .iter()
             .map(|(k, v)| (format!("--set {k}={v}"), KeyPath::root().below(k), (*v).to_owned()))
             .collect(),
+        events: Vec::new(),
     };
     let name = file.path().display().to_string();
     sources.load().map_err(|e| e.to_string().replace(&name, "config.toml"))

@@ -1,9 +1,15 @@
 //! What may be asked of the control API: a method, a path and a JSON body to a JSON value.
 
+mod events;
+mod faults;
+mod live;
+
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::config::ConfigError;
 use crate::state::State;
 
 /// A request that is not done, with the HTTP status to say so.
@@ -19,21 +25,56 @@ impl Refused {
         Refused { status: 400, message: message.into() }
     }
 
+    /// It cannot be done, though it makes sense.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Refused { status: 500, message: message.into() }
+    }
+
     /// There is no such thing.
     pub(crate) fn absent(message: impl Into<String>) -> Self {
         Refused { status: 404, message: message.into() }
     }
 }
 
+impl From<ConfigError> for Refused {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            ConfigError::State(_) => Refused::failed(error.to_string()),
+            _ => Refused::wrong(error.to_string()),
+        }
+    }
+}
+
+/// Reads a JSON body; an empty one is an empty object.
+fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|e| Refused::wrong(format!("read the request: {e}")))
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Reload {
+    reset: bool,
+}
+
 /// Does what is asked.
-pub(crate) fn route(state: &Arc<State>, method: &str, target: &str, _body: &[u8]) -> Result<Value, Refused> {
+pub(crate) fn route(state: &Arc<State>, method: &str, target: &str, body: &[u8]) -> Result<Value, Refused> {
     let path = target.split('?').next().unwrap_or(target);
     match (method, path.trim_matches('/')) {
         ("GET", "v1/status") => Ok(state.status()),
         ("POST", "v1/reload") => {
-            state.reload().map_err(|e| Refused::wrong(e.to_string()))?;
+            let Reload { reset } = parsed(body)?;
+            state.reload(reset)?;
             Ok(json!({}))
         }
+        ("GET", "v1/events") => Ok(events::list(state)),
+        ("POST", "v1/events") => events::add(state, parsed(body)?),
+        ("POST", "v1/events/clear") => events::clear(state, &parsed(body)?),
+        ("GET", "v1/changes") => Ok(live::list(state)),
+        ("POST", "v1/changes") => live::change(state, parsed(body)?),
+        ("GET", "v1/faults") => Ok(faults::list(state)),
+        ("POST", "v1/faults") => faults::add(state, parsed(body)?),
+        ("POST", "v1/faults/clear") => faults::clear(state, &parsed(body)?),
         _ => Err(Refused::absent(format!("the control API has no {method} {path}"))),
     }
 }

@@ -105,6 +105,19 @@ pub(crate) fn same_caller(address: IpAddr) -> IpAddr {
 }
 
 impl CallerName {
+    /// Whether there is such a caller among these roles; any address may be one.
+    ///
+    /// # Errors
+    /// Says which roles there are.
+    pub(crate) fn known<'a>(&self, roles: impl Iterator<Item = &'a String>) -> Result<(), String> {
+        let CallerName::Role(name) = self else { return Ok(()) };
+        let roles: Vec<&str> = roles.map(String::as_str).collect();
+        if roles.contains(&name.as_str()) {
+            return Ok(());
+        }
+        Err(format!("there is no role {name:?}: give an IP address or one of the roles {}", roles.join(", ")))
+    }
+
     /// Whether this caller is meant.
     pub(crate) fn is(&self, address: IpAddr, role: Option<&str>) -> bool {
         match self {

@@ -13,7 +13,7 @@ mod stages;
 mod time;
 mod timeline;
 
-pub(crate) use audience::{Audience, CallerName, Names, same_caller};
+pub(crate) use audience::{CallerName, Names};
 pub(crate) use spec::{EventError, EventSpec, Kind, Script};
 pub(crate) use stages::Stages;
 pub(crate) use time::{Clock, When, duration};

@@ -178,6 +178,9 @@ impl EventSpec {
     fn moment(&self, clock: &Clock) -> Result<Option<Timestamp>, EventError> {
         match (&self.r#in, &self.at) {
             (Some(_), Some(_)) => Err(EventError::new("at", "give either in or at, not both")),
+            (Some(when), None) if !when.is_duration() => {
+                Err(EventError::new("in", format!("{when} is no duration: write 90s or 2m, or give at")))
+            }
             (Some(when), None) => moment("in", when, clock).map(Some),
             (None, Some(when)) => moment("at", when, clock).map(Some),
             (None, None) => Ok(None),
@@ -355,6 +358,7 @@ mod tests {
             ("kind = \"reboot\"", "unknown variant `reboot`, expected one of `spot`"),
             ("kind = \"spot\"\naction = \"explode\"", "give one of terminate, stop, hibernate"),
             ("kind = \"spot\"\nin = \"1m\"\nat = \"10:30\"", "at: give either in or at"),
+            ("kind = \"spot\"\nin = \"10:30\"", "in: 10:30 is no duration"),
             ("kind = \"spot\"\nat = \"2020-01-01T00:00:00Z\"", "at: \"2020-01-01T00:00:00Z\" is in the past"),
             ("kind = \"spot\"\ncode = \"x\"", "code: belongs to maintenance events"),
             ("kind = \"rebalance\"\nnow = true", "now: belongs to spot events"),

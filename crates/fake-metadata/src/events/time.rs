@@ -66,6 +66,11 @@ impl When {
         Ok(moment)
     }
 
+    /// Whether it counts from now.
+    pub(crate) fn is_duration(&self) -> bool {
+        matches!(self.meaning, Meaning::After(_))
+    }
+
     /// The same time in a form that means the same elsewhere: a time of the day depends on the zone.
     pub(crate) fn fixed(&self, clock: &Clock) -> Result<When, String> {
         match self.meaning {

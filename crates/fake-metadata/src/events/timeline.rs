@@ -45,10 +45,6 @@ impl Timeline {
         &self.events
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.events.is_empty()
-    }
-
     /// Adds an event and returns the id it got. `state` is the life cycle state the instance has
     /// without events.
     ///
@@ -186,6 +182,11 @@ impl Timeline {
         });
     }
 
+    /// A timeline without events that gives out ids after this one's.
+    pub(crate) fn emptied(&self) -> Timeline {
+        Timeline { events: Vec::new(), count: self.count }
+    }
+
     /// Drops the events of that origin.
     pub(crate) fn drop_all(&mut self, origin: Origin) {
         self.events.retain(|scheduled| scheduled.origin != origin);
@@ -317,7 +318,7 @@ mod tests {
         let refused = timeline.clear(&["spot-9".into()], Ending::Canceled, at("10:08:00")).unwrap_err();
         assert_eq!(refused.to_string(), "id: there is no event \"spot-9\": events are spot-1, rebalance-2");
         assert_eq!(timeline.clear(&[], Ending::Canceled, at("10:08:00")), Ok(2));
-        assert!(timeline.is_empty());
+        assert!(timeline.events().is_empty());
     }
 
     #[test]
@@ -330,7 +331,7 @@ mod tests {
         assert_eq!(timeline.clear(&[], Ending::Completed, at("10:10:00")), Ok(2));
         assert_eq!(phases(&timeline, "10:10:00"), ["maintenance-1 completed", "maintenance-3 canceled"]);
         timeline.forget_history(at("10:10:00"));
-        assert!(timeline.is_empty());
+        assert!(timeline.events().is_empty());
         add(&mut timeline, &format!("{maintenance}event-id = \"x\"")).unwrap();
         assert!(add(&mut timeline, &format!("{maintenance}event-id = \"x\"")).is_err());
     }

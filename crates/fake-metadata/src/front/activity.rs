@@ -1,7 +1,7 @@
 //! What one connection is doing and since when, in two words that the connection writes and the
 //! sweeper reads. It replaces a timer per request: arming one costs more than most answers.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::limits::Limits;
@@ -41,11 +41,18 @@ pub(crate) struct Activity {
     phase: AtomicU64,
     /// The millisecond since which a write is blocked, plus one; 0 when none is.
     blocked: AtomicU64,
+    /// Whether the connection ends with a reset in place of its next answer.
+    reset: AtomicBool,
 }
 
 impl Activity {
     pub(crate) fn new(clock: Clock) -> Self {
-        let activity = Activity { clock, phase: AtomicU64::new(0), blocked: AtomicU64::new(0) };
+        let activity = Activity {
+            clock,
+            phase: AtomicU64::new(0),
+            blocked: AtomicU64::new(0),
+            reset: AtomicBool::new(false),
+        };
         activity.enter(Phase::Idle);
         activity
     }
@@ -66,6 +73,15 @@ impl Activity {
     /// The millisecond at which the present phase began.
     pub(crate) fn since(&self) -> u64 {
         self.phase.load(Relaxed) >> 2
+    }
+
+    /// Has the connection reset in place of the answer that is about to be written.
+    pub(crate) fn reset(&self) {
+        self.reset.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_to_be_reset(&self) -> bool {
+        self.reset.load(Relaxed)
     }
 
     pub(crate) fn write_blocked(&self) {

@@ -1,6 +1,6 @@
-//! The body of a reply, in one piece.
+//! The body of a reply, in one piece, or cut off before its end when that is played.
 
-use std::convert::Infallible;
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,31 +9,66 @@ use hyper::body::{Body, Frame, SizeHint};
 
 /// All of a body at once. An empty one does not say beforehand that it has ended, as `Full` does: hyper
 /// would then move our `Content-Length: 0` behind every other header.
-pub(super) struct Whole(Option<Bytes>);
+pub(super) struct Whole {
+    bytes: Option<Bytes>,
+    /// What is promised and never sent.
+    missing: usize,
+    /// Whether hyper was made to send what it has before it is told of the end.
+    sent: bool,
+}
 
 impl Whole {
     pub(super) fn new(bytes: Bytes) -> Self {
-        Whole(Some(bytes))
+        Whole { bytes: Some(bytes), missing: 0, sent: false }
+    }
+
+    /// The first half alone; the connection ends there.
+    pub(super) fn cut(mut bytes: Bytes) -> Self {
+        let length = bytes.len();
+        bytes.truncate(length / 2);
+        Whole { missing: length - bytes.len(), ..Whole::new(bytes) }
     }
 }
 
+/// The rest of a body does not come.
+#[derive(Debug)]
+pub(super) struct CutOff;
+
+impl fmt::Display for CutOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("body cut off")
+    }
+}
+
+impl std::error::Error for CutOff {}
+
 impl Body for Whole {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = CutOff;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let bytes = self.get_mut().0.take().filter(|bytes| !bytes.is_empty());
-        Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        let this = self.get_mut();
+        if let Some(bytes) = this.bytes.take().filter(|bytes| !bytes.is_empty()) {
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        if this.missing == 0 {
+            return Poll::Ready(None);
+        }
+        if !this.sent {
+            this.sent = true;
+            // hyper sends what it holds when a body has nothing yet.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(Err(CutOff)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_none()
+        self.bytes.is_none() && self.missing == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
+        let left = self.bytes.as_ref().map_or(0, Bytes::len) + self.missing;
+        SizeHint::with_exact(left as u64)
     }
 }

@@ -1,28 +1,42 @@
 //! The stream under hyper, watched: it tells [`Activity`] when a request begins, when an answer is
-//! out and when the client does not read.
+//! out and when the client does not read, and resets the connection in place of an answer when that is
+//! played.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 
 use super::activity::{Activity, Phase};
 
 /// A stream of hyper's kind that keeps a record of its activity.
-pub(crate) struct Watched<T> {
-    inner: T,
+pub(crate) struct Watched {
+    inner: TokioIo<TcpStream>,
     activity: Arc<Activity>,
 }
 
-impl<T> Watched<T> {
-    pub(crate) fn new(inner: T, activity: Arc<Activity>) -> Self {
-        Watched { inner, activity }
+impl Watched {
+    pub(crate) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+        Watched { inner: TokioIo::new(stream), activity }
     }
 
-    pub(crate) fn into_inner(self) -> T {
-        self.inner
+    pub(crate) fn into_inner(self) -> TcpStream {
+        self.inner.into_inner()
+    }
+
+    /// Fails where the connection is to be reset, which closing it then does: with a linger of zero the
+    /// kernel sends a reset (socket(7)).
+    fn check_reset(&self) -> io::Result<()> {
+        if !self.activity.is_to_be_reset() {
+            return Ok(());
+        }
+        socket2::SockRef::from(self.inner.inner()).set_linger(Some(Duration::ZERO))?;
+        Err(io::ErrorKind::ConnectionReset.into())
     }
 
     fn note_write<R>(&self, result: &Poll<io::Result<R>>) {
@@ -33,7 +47,7 @@ impl<T> Watched<T> {
     }
 }
 
-impl<T: Read + Unpin> Read for Watched<T> {
+impl Read for Watched {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
@@ -44,9 +58,10 @@ impl<T: Read + Unpin> Read for Watched<T> {
     }
 }
 
-impl<T: Write + Unpin> Write for Watched<T> {
+impl Write for Watched {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.check_reset()?;
         let result = Pin::new(&mut this.inner).poll_write(cx, buf);
         this.note_write(&result);
         result
@@ -58,6 +73,7 @@ impl<T: Write + Unpin> Write for Watched<T> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        this.check_reset()?;
         let result = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
         this.note_write(&result);
         result

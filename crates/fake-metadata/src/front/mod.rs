@@ -23,9 +23,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Response;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -34,11 +35,13 @@ use crate::callers::Connection;
 use crate::identity::Signer;
 use crate::state::State;
 use activity::{Activity, Clock, Phase};
+use body::Whole;
 use connections::Connections;
 pub(crate) use host::Hosts;
 use io::Watched;
 use limits::Limits;
 pub(crate) use peer::Peer;
+use service::Withheld;
 
 /// How often connections are looked at for limits they have passed.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
@@ -186,12 +189,26 @@ impl Drop for Listed {
 
 async fn talk(listed: Listed, stream: TcpStream, caller: Connection, activity: Arc<Activity>) {
     let front = &listed.front;
-    let io = Watched::new(TokioIo::new(stream), activity.clone());
+    let io = Watched::new(stream, activity.clone());
     let service = service_fn(|request| {
         activity.enter(Phase::Busy);
         let (activity, caller) = (&activity, &caller);
         async move {
-            let response = service::answer(front, caller, request).await;
+            let mut response = service::answer(front, caller, request).await;
+            match response {
+                // Nothing is on its way, so it counts as idle: it ends with the client, with the limit on
+                // idle connections, when room is needed, or when we are told to stop.
+                Err(Withheld::Hangs) => {
+                    activity.enter(Phase::Idle);
+                    std::future::pending::<()>().await;
+                }
+                Err(Withheld::Reset) => {
+                    activity.reset();
+                    // Writing it is what resets the connection.
+                    response = Ok(Response::new(Whole::new(Bytes::new())));
+                }
+                _ => {}
+            }
             activity.enter(Phase::Writing);
             response
         }
@@ -203,7 +220,7 @@ async fn talk(listed: Listed, stream: TcpStream, caller: Connection, activity: A
         .serve_connection(io, service)
         .without_shutdown();
     match connection.await {
-        Ok(parts) => finish(parts.io.into_inner().into_inner(), &front.limits).await,
+        Ok(parts) => finish(parts.io.into_inner(), &front.limits).await,
         Err(error) => log::debug!("{}: {error}", caller.peer.address),
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::{self, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -14,6 +15,7 @@ use super::Front;
 use super::body::Whole;
 use super::peer::Peer;
 use crate::callers::Connection;
+use crate::faults::{Asked, Met, Outcome};
 use crate::state::Live;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
@@ -26,9 +28,16 @@ const HEADERS: usize = 8;
 /// Characters of a path that the log shows.
 const LOGGED_PATH: usize = 256;
 
-/// The reply is not sent and the connection is closed.
-#[derive(Debug)]
-pub(crate) struct Withheld;
+/// The reply is not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Withheld {
+    /// The connection is closed.
+    Closed,
+    /// The connection is reset (a fault).
+    Reset,
+    /// Nothing happens until somebody closes the connection (a fault).
+    Hangs,
+}
 
 impl fmt::Display for Withheld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,6 +57,7 @@ pub(super) async fn answer(
     let peer = caller.peer;
     let live = front.state.live().clone();
     let now = Timestamp::now();
+    let mut met = None;
     let reply = match refused_host(&live, &request) {
         Some(host) => {
             log::warn!(
@@ -56,16 +66,24 @@ pub(super) async fn answer(
             );
             imds::Reply::error(imds::Status::Forbidden)
         }
-        None => reply_to(front, &request, caller, now).await,
+        None => reply_to(front, &request, caller, now, &mut met).await,
     };
     let withheld = reply.is_token() && live.hop_limit.is_some_and(|limit| !peer.is_reached_with(limit));
-    log_line(&request, peer, &reply, begun, withheld);
+    log_line(&request, peer, &reply, begun, withheld, met.as_ref());
+    let now = met.as_ref().filter(|met| !met.delay.is_zero()).map_or(now, |_| Timestamp::now());
+    match met.and_then(|met| met.outcome) {
+        Some(Outcome::Hang) => return Err(Withheld::Hangs),
+        Some(Outcome::Close) => return Err(Withheld::Closed),
+        Some(Outcome::Reset) => return Err(Withheld::Reset),
+        Some(Outcome::Truncate) => return Ok(response(reply, now, true, Whole::cut)),
+        Some(Outcome::Status(_)) | None => {}
+    }
     if withheld {
         tokio::time::sleep(front.limits.hop_hang).await;
-        return Err(Withheld);
+        return Err(Withheld::Closed);
     }
     let close = front.draining.load(Relaxed) || !asks_to_keep(&request);
-    Ok(response(reply, now, close))
+    Ok(response(reply, now, close, Whole::new))
 }
 
 /// Asks `imds`, and whoever else must be asked first.
@@ -74,13 +92,36 @@ async fn reply_to(
     request: &Request<Incoming>,
     caller: &Connection,
     now: Timestamp,
+    met: &mut Option<Met>,
 ) -> imds::Reply {
     let headers = request.headers();
     let role = front.state.role(caller).await;
     let live = front.state.live().clone();
+    let address = caller.peer.address.ip();
+    let target = request.uri().path_and_query().map_or("/", |t| t.as_str());
+    let path = live.faults.as_ref().and_then(|_| imds::canonical(target));
+    let struck = Asked { path: path.as_deref(), address, role: role.as_deref() };
+    let mut now = now;
+    if let Some(faults) = &live.faults {
+        let met = met.insert(faults.meet(&struck, now, &mut roll));
+        if !met.delay.is_zero() {
+            // Late, and true when it comes.
+            tokio::time::sleep(met.delay).await;
+            now = Timestamp::now();
+        }
+        match met.outcome {
+            Some(Outcome::Status(status)) => return imds::Reply::error(status).delivered(delivery(request)),
+            // It is not sent, so nobody need be asked for what it would say.
+            Some(Outcome::Hang | Outcome::Close | Outcome::Reset) => {
+                return imds::Reply::error(imds::Status::ServiceUnavailable).delivered(delivery(request));
+            }
+            Some(Outcome::Truncate) | None => {}
+        }
+    }
+    let snapshot = live.stages.seen_by(address, role.as_deref(), target, now);
     let asked = imds::Request {
         method: request.method().as_str(),
-        target: request.uri().path_and_query().map_or("/", |t| t.as_str()),
+        target,
         token: field(headers, &TOKEN),
         token_ttl: field(headers, &TOKEN_TTL),
         forwarded_for: headers.contains_key(FORWARDED_FOR),
@@ -94,11 +135,18 @@ async fn reply_to(
             credentials: credentials.as_ref().map(|(role, answer)| (role, answer)),
             signatures: signatures.as_deref(),
         };
-        match imds::respond(&live.snapshot, &asked, &facts, now) {
+        match imds::respond(&snapshot, &asked, &facts, now) {
             imds::Outcome::Reply(reply) => return reply,
             imds::Outcome::Needs(imds::Need::Credentials { role, .. }) => {
-                let answer = front.state.credentials(&role, caller, now).await;
-                credentials = Some((role, answer));
+                let fault = match (&live.faults, met.as_mut()) {
+                    (Some(faults), Some(met)) => faults.strike_credentials(&struck, met, now, &mut roll),
+                    _ => None,
+                };
+                let document = match fault {
+                    None => front.state.credentials(&role, caller, now).await,
+                    Some(fault) => front.state.spoilt_credentials(&fault, &role, caller, now).await,
+                };
+                credentials = Some((role, document));
             }
             imds::Outcome::Needs(imds::Need::Signatures { document, signing_time }) => {
                 match front.signer.signatures(document, signing_time).await {
@@ -158,11 +206,30 @@ fn asks_to_keep(request: &Request<Incoming>) -> bool {
     keep
 }
 
-fn response(reply: imds::Reply, now: Timestamp, close: bool) -> Response<Whole> {
+/// How a request asks that is not answered by `imds`.
+fn delivery(request: &Request<Incoming>) -> imds::Delivery {
+    match request.method() == http::Method::PUT || request.headers().contains_key(TOKEN) {
+        true => imds::Delivery::V2,
+        false => imds::Delivery::V1,
+    }
+}
+
+/// A random number from 0 up to 1, for faults that strike some requests.
+fn roll() -> f64 {
+    // Without randomness every one of them is struck, which at least is seen.
+    getrandom::u32().map_or(0.0, |number| f64::from(number) / (f64::from(u32::MAX) + 1.0))
+}
+
+fn response(
+    reply: imds::Reply,
+    now: Timestamp,
+    close: bool,
+    body: impl FnOnce(Bytes) -> Whole,
+) -> Response<Whole> {
     let status = reply.status();
     let mut headers = HeaderMap::with_capacity(HEADERS);
     headers.extend(reply.headers(now, close).map(|(name, value)| (name_of(name), value_of(value))));
-    let mut response = Response::new(Whole::new(reply.into_body()));
+    let mut response = Response::new(body(reply.into_body()));
     *response.status_mut() = StatusCode::from_u16(status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *response.headers_mut() = headers;
     if let Some(reason) = status.reason() {
@@ -171,20 +238,49 @@ fn response(reply: imds::Reply, now: Timestamp, close: bool) -> Response<Whole> 
     response
 }
 
-fn log_line(request: &Request<Incoming>, peer: Peer, reply: &imds::Reply, begun: Instant, withheld: bool) {
+fn log_line(
+    request: &Request<Incoming>,
+    peer: Peer,
+    reply: &imds::Reply,
+    begun: Instant,
+    withheld: bool,
+    met: Option<&Met>,
+) {
     if !log::log_enabled!(log::Level::Info) {
         return;
     }
     log::info!(
-        "{} {} {} {} {}us {}{}",
+        "{} {} {} {} {}us {}{}{}",
         peer.address,
         request.method(),
         Shown(request.uri().path()),
-        reply.status().code(),
+        StatusOf(reply, met.and_then(|met| met.outcome)),
         begun.elapsed().as_micros(),
         reply.delivery().as_str(),
         if withheld { " withheld by hop-limit" } else { "" },
+        Mark(met),
     );
+}
+
+/// The status of an answer as the log shows it; a dash for one that is never sent.
+struct StatusOf<'a>(&'a imds::Reply, Option<Outcome>);
+
+impl fmt::Display for StatusOf<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Some(Outcome::Hang | Outcome::Close | Outcome::Reset) => f.write_str("-"),
+            _ => self.0.status().code().fmt(f),
+        }
+    }
+}
+
+/// The faults that struck a request, as the log shows them.
+struct Mark<'a>(Option<&'a Met>);
+
+impl fmt::Display for Mark<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |met| met.fmt(f))
+    }
 }
 
 /// A path as the log shows it: no query, bounded, and unable to forge a second line.

@@ -11,7 +11,7 @@ use crate::config::{Config, ConfigError, Loaded};
 
 /// What the roles of callers follow from, beside the configuration.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Given {
+pub(crate) struct Given {
     /// `[callers]`, with the mapping file's present content.
     callers: Arc<Resolved>,
     /// What running containers ask for, by their engine's socket.
@@ -29,6 +29,11 @@ impl Given {
         let engines = loaded.config.callers.engines();
         let wishes = self.wishes.iter().filter(|(socket, _)| engines.sockets.contains(socket));
         Ok(Given { callers: Arc::new(Resolved::load(loaded)?), wishes: Arc::new(wishes.cloned().collect()) })
+    }
+
+    /// Whether nothing was changed between the two.
+    pub(super) fn is_same(&self, other: &Given) -> bool {
+        Arc::ptr_eq(&self.callers, &other.callers) && Arc::ptr_eq(&self.wishes, &other.wishes)
     }
 
     pub(super) fn rules(&self, config: &Config) -> Rules {

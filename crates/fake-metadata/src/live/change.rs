@@ -1,0 +1,182 @@
+//! One live change, as a command sends it and as it is kept on disk.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// The most bytes of user data, as on EC2 (before base64).
+pub(crate) const USER_DATA_BYTES: usize = 16 * 1024;
+
+/// What is changed, and to what.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(tag = "change", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Change {
+    /// A path has this value, whatever was there.
+    Set { path: String, value: String },
+    /// A path is gone, with everything below it.
+    Remove { path: String },
+    /// An instance tag has this value, or (`null`) is gone.
+    Tag { key: String, value: Option<String> },
+    /// The user data, in base64, or (`null`) none.
+    UserData { base64: Option<String> },
+    /// `HttpTokens`
+    Tokens { mode: imds::TokenMode },
+    /// `HttpEndpoint`
+    Endpoint { mode: imds::Endpoint },
+}
+
+/// What a change applies to; there is one change of each at a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Target {
+    Endpoint,
+    Tokens,
+    UserData,
+    Tag(String),
+    /// In the tree's own spelling.
+    Path(String),
+}
+
+impl Change {
+    /// The change in its one spelling, and what it applies to.
+    ///
+    /// # Errors
+    /// Says why it cannot be made, whatever the state.
+    pub(crate) fn checked(self) -> Result<(Target, Change), String> {
+        Ok(match self {
+            Change::Set { path, value } => {
+                let path = canonical(&path)?;
+                (Target::Path(path.clone()), Change::Set { path, value })
+            }
+            Change::Remove { path } => {
+                let path = canonical(&path)?;
+                (Target::Path(path.clone()), Change::Remove { path })
+            }
+            Change::Tag { key, value } => (Target::Tag(key.clone()), Change::Tag { key, value }),
+            Change::UserData { base64 } => {
+                if let Some(text) = &base64 {
+                    user_data(text)?;
+                }
+                (Target::UserData, Change::UserData { base64 })
+            }
+            Change::Tokens { .. } => (Target::Tokens, self),
+            Change::Endpoint { .. } => (Target::Endpoint, self),
+        })
+    }
+
+    /// What is changed, for the log: never the value, which may be anybody's secret.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Change::Set { path, .. } | Change::Remove { path } => path.clone(),
+            Change::Tag { key, .. } => format!("tag {key}"),
+            Change::UserData { .. } => "user-data".into(),
+            Change::Tokens { .. } | Change::Endpoint { .. } => self.describe(),
+        }
+    }
+
+    /// One line for whoever asks for the status. Of user data and credentials only the size is told.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Change::Set { path, value } if path.contains("credentials") => {
+                format!("{path} of {} bytes", value.len())
+            }
+            Change::Set { path, value } => format!("{path} = {}", shortened(value)),
+            Change::Remove { path } => format!("{path} removed"),
+            Change::Tag { key, value: Some(value) } => format!("tag {key} = {}", shortened(value)),
+            Change::Tag { key, value: None } => format!("tag {key} removed"),
+            Change::UserData { base64: Some(text) } => {
+                format!("user-data of {} bytes", user_data(text).map_or(0, |data| data.len()))
+            }
+            Change::UserData { base64: None } => "user-data removed".into(),
+            Change::Tokens { mode } => format!("tokens {}", word(mode)),
+            Change::Endpoint { mode } => format!("endpoint {}", word(mode)),
+        }
+    }
+}
+
+/// The name that a setting has in the configuration.
+fn word(setting: &impl Serialize) -> String {
+    serde_json::to_value(setting).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+fn shortened(value: &str) -> String {
+    const MOST: usize = 80;
+    let cut = value.char_indices().nth(MOST).map(|(at, _)| &value[..at]);
+    match cut {
+        Some(cut) => format!("{cut:?}..."),
+        None if value.is_empty() || value.chars().any(char::is_control) => format!("{value:?}"),
+        None => value.to_owned(),
+    }
+}
+
+/// The bytes of user data in base64.
+pub(crate) fn user_data(base64: &str) -> Result<Bytes, String> {
+    use base64::Engine;
+    let data = base64::engine::general_purpose::STANDARD
+        .decode(base64)
+        .map_err(|e| format!("user data: not base64: {e}"))?;
+    if data.len() > USER_DATA_BYTES {
+        return Err(format!("user data: {} bytes, EC2 takes at most {USER_DATA_BYTES}", data.len()));
+    }
+    Ok(data.into())
+}
+
+/// The tree's own spelling of a path.
+pub(crate) fn canonical(path: &str) -> Result<String, String> {
+    let mut edits = imds::Overrides::default();
+    edits.remove(path).map_err(|e| e.to_string())?;
+    let mut paths = edits.iter();
+    paths.next().map(|(path, _)| path).ok_or_else(|| format!("{path:?} is no path"))
+}
+
+/// The path below a version's root that a person means: `instance-id` is `meta-data/instance-id`, what
+/// begins with a slash, a version or one of the version's own names stands as it is.
+pub(crate) fn tree_path(path: &str) -> String {
+    let first = path.split('/').next().unwrap_or("");
+    let is_whole = path.starts_with('/')
+        || imds::VERSIONS.contains(&first)
+        || matches!(first, "meta-data" | "dynamic" | "user-data");
+    if is_whole { path.to_owned() } else { format!("meta-data/{path}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_taken_in_every_spelling() {
+        for (given, path) in [
+            ("instance-id", "meta-data/instance-id"),
+            ("meta-data/mac/", "meta-data/mac/"),
+            ("user-data", "user-data"),
+            ("latest/meta-data/x", "latest/meta-data/x"),
+            ("/latest/meta-data/x", "/latest/meta-data/x"),
+            ("my/own", "meta-data/my/own"),
+        ] {
+            assert_eq!(tree_path(given), path);
+        }
+        let target = |path: &str| Change::Remove { path: path.into() }.checked().map(|(target, _)| target);
+        assert_eq!(target("/meta-data/mac/"), Ok(Target::Path("meta-data/mac".into())));
+        assert!(target("/").is_err() && target("a//b").is_err() && target("a/../b").is_err());
+    }
+
+    #[test]
+    fn user_data_is_bounded_and_never_shown() {
+        let change = |base64: &str| Change::UserData { base64: Some(base64.into()) }.checked();
+        assert_eq!(change("c2VjcmV0").unwrap().1.describe(), "user-data of 6 bytes");
+        assert!(change("***").unwrap_err().contains("not base64"));
+        assert!(change(&"AAAA".repeat(5462)).unwrap_err().contains("at most 16384"));
+        assert!(change(&"AAAA".repeat(5461)).is_ok());
+    }
+
+    #[test]
+    fn descriptions_are_one_bounded_line() {
+        let set = |value: &str| Change::Set { path: "a".into(), value: value.into() }.describe();
+        assert_eq!(set("b"), "a = b");
+        let secret = Change::Set { path: "iam/security-credentials/x".into(), value: "secret".into() };
+        assert_eq!(secret.describe(), "iam/security-credentials/x of 6 bytes");
+        assert_eq!(Change::Tag { key: "a".into(), value: Some("b".into()) }.name(), "tag a");
+        assert_eq!(set("b\nc"), "a = \"b\\nc\"");
+        assert!(set(&"x".repeat(500)).len() < 100);
+        assert_eq!(Change::Tokens { mode: imds::TokenMode::Required }.describe(), "tokens required");
+        assert_eq!(Change::Endpoint { mode: imds::Endpoint::Disabled }.describe(), "endpoint disabled");
+    }
+}
