@@ -173,13 +173,14 @@ impl FaultSpec {
                     return refuse("throttle", message);
                 }
             }
-            Kind::CredentialsCode { code, .. } => {
-                if code.is_empty() || !code.bytes().all(|b| b.is_ascii_alphanumeric()) || code == "Success" {
-                    let message = format!(
-                        "{code:?}: give an error code in letters, as in AssumeRoleUnauthorizedAccess"
-                    );
-                    return refuse("credentials-code", message);
-                }
+            Kind::CredentialsCode { code, .. }
+                if code.is_empty()
+                    || !code.bytes().all(|b| b.is_ascii_alphanumeric())
+                    || code == "Success" =>
+            {
+                let message =
+                    format!("{code:?}: give an error code in letters, as in AssumeRoleUnauthorizedAccess");
+                return refuse("credentials-code", message);
             }
             _ => {}
         }
