@@ -16,7 +16,7 @@ fn the_man_page_has_every_subcommand_and_no_hidden_one() {
     assert!(page.contains(".TH fake-metadata-setup 8"), "{page}");
     for subcommand in ["apply", "remove", "status", "plan"] {
         assert!(
-            page.contains(&format!(".SS \"fake\\-metadata\\-setup {subcommand}\"")),
+            page.contains(&format!(".SS \"fake-metadata-setup {subcommand}\"")),
             "{subcommand} is not in {page}"
         );
     }
