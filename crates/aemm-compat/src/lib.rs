@@ -9,7 +9,7 @@
 //! - [`config`]: settings as they are used, and what is refused;
 //! - [`routes`]: which paths exist under which command;
 //! - [`mock`]: request and time to reply, without I/O;
-//! - `server` and `refusal` speak HTTP, `cli` reads the command line, [`run`] is the program.
+//! - `server` and `refusal` speak HTTP, `cli` reads the command line, [`run()`] is the program.
 //!
 //! `fake-metadata import aemm` reads AEMM's files through [`settings`] and [`defaults`].
 

@@ -1,6 +1,6 @@
 //! From facts to steps, purely.
 //!
-//! First what should be there ([`wanted`]), then the difference to what is there ([`steps`]). Undoing everything is
+//! First what should be there ([`wanted`]), then the difference to what is there (`steps`). Undoing everything is
 //! the difference to nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};

@@ -1,6 +1,6 @@
 //! What the EC2 instance metadata service answers: request, state and time to reply, without I/O.
 //!
-//! - [`respond`]: the decision. A [`Request`], a [`Snapshot`], what is known ([`Facts`]) and the time give a
+//! - [`respond()`]: the decision. A [`Request`], a [`Snapshot`], what is known ([`Facts`]) and the time give a
 //!   [`Reply`], or what must be found out first ([`Need`]).
 //! - [`InstanceSpec`] and [`Instance`]: the instance as configured, and as completed.
 //! - [`Trees`], [`Tree`], [`RoleEntry`], [`Overrides`]: what each caller sees, and changes to it.

@@ -162,7 +162,7 @@ impl std::fmt::Debug for RoleDocument {
     }
 }
 
-/// What the front already knows that a reply may need. The default knows nothing: [`crate::respond`]
+/// What the front already knows that a reply may need. The default knows nothing: [`crate::respond()`]
 /// then says what it [`Need`]s, and is called again with it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts<'a> {

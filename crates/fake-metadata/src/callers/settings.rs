@@ -25,7 +25,7 @@ pub(crate) struct CallersSettings {
     /// Addresses and networks (`10.0.0.0/8`) to a role, or to `false` for none. The narrowest that holds
     /// the caller counts.
     networks: BTreeMap<String, RoleOrNone>,
-    /// A file with more of them; see [`super::Mapping`]. Read again when it changes.
+    /// A file with more of them; see [`super::mapping::Mapping`]. Read again when it changes.
     mapping_file: Option<PathBuf>,
     /// Container engines to ask: `true` for Docker's own socket, or the paths of sockets. Access to one
     /// is worth root on this host, so nothing is asked unless this says so.
