@@ -8,7 +8,7 @@ export PATH := $(TOOLS)/bin:$(PATH)
 
 .PHONY: help
 help: ## List the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 .PHONY: build
 build: ## Build both programs, optimised, into target/release
@@ -22,6 +22,10 @@ run: ## Serve a default instance on 127.0.0.1:8000: no root, no file, no setup
 .PHONY: test
 test: ## Install what the tests need (as root), and run them all
 	tests/run
+
+.PHONY: test-package
+test-package: ## Build the package, and take it through its life in booted Debian systems (as root)
+	tests/run tests/package
 
 .PHONY: lint
 lint: ## Formatting, clippy, rustdoc, licences and bans, shell scripts

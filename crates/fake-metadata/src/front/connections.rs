@@ -56,12 +56,14 @@ impl Connections {
     /// between requests goes before one with half a head; one that is being answered never goes.
     /// Returns whether there was one.
     pub(crate) fn close_longest_idle(&self) -> bool {
-        let table = self.table();
+        let mut table = self.table();
         let victim = table
-            .values()
-            .filter(|e| matches!(e.activity.phase(), Phase::Idle | Phase::Head))
-            .min_by_key(|e| (e.activity.phase() == Phase::Head, e.activity.since()));
-        victim.inspect(|entry| entry.task.abort()).is_some()
+            .iter()
+            .filter(|(_, e)| matches!(e.activity.phase(), Phase::Idle | Phase::Head))
+            .min_by_key(|(_, e)| (e.activity.phase() == Phase::Head, e.activity.since()))
+            .map(|(id, _)| *id);
+        // Out of the table at once: its task ends a little later, and must not be chosen twice.
+        victim.and_then(|id| table.remove(&id)).inspect(|entry| entry.task.abort()).is_some()
     }
 
     /// Closes every connection that has passed a limit.

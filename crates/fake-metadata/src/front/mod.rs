@@ -113,22 +113,28 @@ impl Front {
     async fn accept(self: Arc<Self>, listener: TcpListener) {
         loop {
             match listener.accept().await {
-                Ok((stream, address)) => self.open(stream, address),
+                Ok((stream, address)) => {
+                    let makes_way = !self.connections.has_room() && self.connections.close_longest_idle();
+                    self.open(stream, address);
+                    if makes_way {
+                        // Lets the closed one's task end, and with it its descriptor go.
+                        tokio::task::yield_now().await;
+                    }
+                }
                 Err(error) if is_of_the_connection(error.kind()) => {}
                 Err(error) => {
-                    if !self.connections.close_longest_idle() {
+                    if self.connections.close_longest_idle() {
+                        tokio::task::yield_now().await;
+                    } else {
                         log::warn!("accept: {error}");
+                        tokio::time::sleep(ACCEPT_REST).await;
                     }
-                    tokio::time::sleep(ACCEPT_REST).await;
                 }
             }
         }
     }
 
     fn open(self: &Arc<Self>, stream: TcpStream, address: SocketAddr) {
-        if !self.connections.has_room() {
-            self.connections.close_longest_idle();
-        }
         // A connection whose own end cannot be told has been reset already.
         let Ok(ours) = stream.local_addr() else { return };
         let caller = Connection::new(Peer::new(address, || Some(ours.ip())), ours);
