@@ -226,7 +226,11 @@ async fn talk(listed: Listed, stream: TcpStream, caller: Connection, activity: A
         .serve_connection(io, service)
         .without_shutdown();
     match connection.await {
-        Ok(parts) => finish(parts.io.into_inner(), &front.limits).await,
+        Ok(parts) => {
+            // Not idle: its last answer may still be on its way, and a stop must not cut it.
+            activity.enter(Phase::Writing);
+            finish(parts.io.into_inner(), &front.limits).await;
+        }
         Err(error) => log::debug!("{}: {error}", caller.peer.address),
     }
 }
