@@ -24,7 +24,7 @@ test: ## Install what the tests need (as root), and run them all
 	tests/run
 
 .PHONY: test-package
-test-package: ## Build the package, and take it through its life in booted Debian systems (as root)
+test-package: ## Only the package's tests: build it, and take it through its life in booted Debian systems (as root)
 	tests/run tests/package
 
 .PHONY: lint

@@ -15,8 +15,8 @@ from rig.box import Systems  # noqa: E402
 CHECKOUT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fake-metadata"
 
-# The commit that the older package is built from: the first that had a package.
-EARLIER = "893749a560a3e6b04860d9048f0f9300a34d6e5c"
+# The commit that the older package is built from: the first whose package runs under all three supervisors.
+EARLIER = "0728a929a4d4042b6610f4f15e57ef9f81c740de"
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or CHECKOUT / "target").resolve()
 
 
@@ -36,8 +36,8 @@ def checkout() -> Path:
 
 @pytest.fixture(scope="session")
 def deb(tmp_path_factory) -> Path:
-    """The package of this checkout. FAKE_METADATA_DEB names one that is built already."""
-    given = os.environ.get("FAKE_METADATA_DEB")
+    """The package of this checkout. TESTS_DEB names one that is built already."""
+    given = os.environ.get("TESTS_DEB")
     # A copy: others are built where this one was.
     return Path(shutil.copy(given or build_deb(CHECKOUT), tmp_path_factory.mktemp("deb")))
 
