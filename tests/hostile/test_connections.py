@@ -50,6 +50,18 @@ def test_2000_connections_that_have_been_used_and_kept_keep_nobody_out(daemon):
             connection.close()
 
 
+def test_5000_used_and_kept_connections_take_no_more_memory_than_the_limit_lets_them(daemon):
+    """More than are held at once: each new one takes the place of the one that has been idle longest."""
+    allow_descriptors(8192)
+    with endured(daemon):
+        idle = [Connection(daemon.address) for _ in range(5000)]
+        for connection in idle:
+            quietly_send(connection, request_bytes("GET", LEAF, KEEP))
+        assert_serves_at_once(daemon)
+        for connection in idle:
+            connection.close()
+
+
 def test_more_idle_connections_than_descriptors_keep_nobody_out(serve):
     """Idle ones give way to new ones, also when it is the descriptors that run out."""
     daemon = serve(prefix=("prlimit", "--nofile=128:128", "--"))

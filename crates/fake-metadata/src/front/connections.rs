@@ -1,7 +1,7 @@
 //! The table of open connections: bounded, swept for the overdue, and able to make room by closing
 //! the one that has been idle longest.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,40 +11,81 @@ use tokio::task::AbortHandle;
 use super::activity::{Activity, Clock, Phase};
 use super::limits::Limits;
 
+/// How many connections are chosen to give way at a time: looking through the whole table for every new
+/// connection would cost a flood of them too much.
+const CHOSEN_AT_ONCE: usize = 64;
+
 struct Entry {
     activity: Arc<Activity>,
     task: AbortHandle,
+}
+
+#[derive(Default)]
+struct Table {
+    open: HashMap<u64, Entry>,
+    /// Those that give way next and what they were doing since when, the longest idle first.
+    chosen: VecDeque<(u64, Phase, u64)>,
+}
+
+impl Table {
+    /// The connection that waits longest for its client.
+    fn longest_idle(&mut self) -> Option<u64> {
+        loop {
+            if self.chosen.is_empty() {
+                self.choose();
+            }
+            let (id, phase, since) = self.chosen.pop_front()?;
+            // One that has done something meanwhile has begun to wait anew, after all that are in the row.
+            let still = |e: &Entry| e.activity.phase() == phase && e.activity.since() == since;
+            if self.open.get(&id).is_some_and(still) {
+                return Some(id);
+            }
+        }
+    }
+
+    fn choose(&mut self) {
+        for phase in [Phase::Idle, Phase::Head] {
+            let waiting = self.open.iter().filter(|(_, e)| e.activity.phase() == phase);
+            let mut waiting: Vec<_> = waiting.map(|(id, e)| (*id, phase, e.activity.since())).collect();
+            if !waiting.is_empty() {
+                waiting.sort_unstable_by_key(|&(id, _, since)| (since, id));
+                waiting.truncate(CHOSEN_AT_ONCE);
+                self.chosen = waiting.into();
+                return;
+            }
+        }
+    }
 }
 
 /// Every open connection by a number of its own.
 pub(crate) struct Connections {
     limits: Limits,
     clock: Clock,
-    open: Mutex<HashMap<u64, Entry>>,
+    table: Mutex<Table>,
     /// Told whenever a connection ends.
     pub(crate) closed: Notify,
 }
 
 impl Connections {
     pub(crate) fn new(limits: Limits, clock: Clock) -> Self {
-        Connections { limits, clock, open: Mutex::default(), closed: Notify::new() }
+        Connections { limits, clock, table: Mutex::default(), closed: Notify::new() }
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn add(&self, id: u64, activity: Arc<Activity>, task: AbortHandle) {
-        self.table().insert(id, Entry { activity, task });
+        self.table().open.insert(id, Entry { activity, task });
     }
 
     pub(crate) fn remove(&self, id: u64) {
-        self.table().remove(&id);
+        self.table().open.remove(&id);
         self.closed.notify_one();
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.table().len()
+        self.table().open.len()
     }
 
     /// True when one more connection fits.
@@ -57,19 +98,15 @@ impl Connections {
     /// Returns whether there was one.
     pub(crate) fn close_longest_idle(&self) -> bool {
         let mut table = self.table();
-        let victim = table
-            .iter()
-            .filter(|(_, e)| matches!(e.activity.phase(), Phase::Idle | Phase::Head))
-            .min_by_key(|(_, e)| (e.activity.phase() == Phase::Head, e.activity.since()))
-            .map(|(id, _)| *id);
         // Out of the table at once: its task ends a little later, and must not be chosen twice.
-        victim.and_then(|id| table.remove(&id)).inspect(|entry| entry.task.abort()).is_some()
+        let victim = table.longest_idle().and_then(|id| table.open.remove(&id));
+        victim.inspect(|entry| entry.task.abort()).is_some()
     }
 
     /// Closes every connection that has passed a limit.
     pub(crate) fn sweep(&self) {
         let now = self.clock.now();
-        for (id, entry) in self.table().iter() {
+        for (id, entry) in self.table().open.iter() {
             if let Some(reason) = entry.activity.overdue(now, &self.limits) {
                 log::debug!("connection {id} closed: {reason}");
                 entry.task.abort();
@@ -80,11 +117,56 @@ impl Connections {
     /// Closes every connection that has been waiting for its client for longer than `grace`.
     pub(crate) fn close_silent(&self, grace: Duration) {
         let latest = self.clock.now().saturating_sub(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
-        for entry in self.table().values() {
+        for entry in self.table().open.values() {
             if matches!(entry.activity.phase(), Phase::Idle | Phase::Head) && entry.activity.since() <= latest
             {
                 entry.task.abort();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full_of(phases: &[Phase]) -> (Connections, Vec<Arc<Activity>>) {
+        let limits = Limits { connections: phases.len(), ..Limits::DEFAULT };
+        let clock = Clock::start();
+        let connections = Connections::new(limits, clock);
+        let activities: Vec<_> = phases.iter().map(|_| Arc::new(Activity::new(clock))).collect();
+        for (id, (activity, phase)) in activities.iter().zip(phases).enumerate() {
+            activity.enter(*phase);
+            let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
+            connections.add(id as u64, activity.clone(), task);
+        }
+        (connections, activities)
+    }
+
+    fn left(connections: &Connections) -> Vec<u64> {
+        let mut left: Vec<_> = connections.table().open.keys().copied().collect();
+        left.sort_unstable();
+        left
+    }
+
+    #[tokio::test]
+    async fn idle_ones_give_way_before_half_heads_and_those_being_answered_never() {
+        let (connections, _) = full_of(&[Phase::Busy, Phase::Head, Phase::Idle, Phase::Writing, Phase::Idle]);
+        for gone in [vec![0, 1, 3, 4], vec![0, 1, 3], vec![0, 3]] {
+            assert!(connections.close_longest_idle());
+            assert_eq!(left(&connections), gone);
+        }
+        assert!(!connections.close_longest_idle());
+        assert_eq!(left(&connections), [0, 3]);
+    }
+
+    #[tokio::test]
+    async fn one_that_was_used_since_it_was_chosen_stays() {
+        let (connections, activities) = full_of(&[Phase::Idle, Phase::Idle, Phase::Idle]);
+        assert!(connections.close_longest_idle());
+        activities[1].enter(Phase::Busy);
+        assert!(connections.close_longest_idle());
+        assert_eq!(left(&connections), [1]);
+        assert!(!connections.close_longest_idle());
     }
 }

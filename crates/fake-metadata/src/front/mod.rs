@@ -238,13 +238,18 @@ async fn talk(listed: Listed, stream: TcpStream, caller: Connection, activity: A
 /// Ends a connection so that its last answer arrives: the kernel resets a connection that is closed with
 /// bytes unread, and the client then loses what was on its way. So those bytes are read and dropped, until
 /// the client closes or a limit is reached.
-async fn finish(mut stream: TcpStream, limits: &Limits) {
-    let mut dropped = [0; 4096];
-    if !matches!(stream.try_read(&mut dropped), Ok(1..)) {
-        return;
+async fn finish(stream: TcpStream, limits: &Limits) {
+    if matches!(stream.try_read(&mut [0; 1]), Ok(1..)) {
+        // In memory of its own, which the many connections that never come here do without.
+        Box::pin(linger(stream, limits)).await;
     }
+}
+
+/// Reads and drops what a client still sends.
+async fn linger(mut stream: TcpStream, limits: &Limits) {
     let drained = async {
         stream.shutdown().await?;
+        let mut dropped = [0; 4096];
         let mut left = limits.linger_bytes;
         while left > 0 {
             match stream.read(&mut dropped).await? {
