@@ -88,6 +88,8 @@ class System:
     """A box by name, such as `deb12-sysv`; what is after the dash tells its supervisor."""
 
     box: Box
+    # What daemontools scans.
+    services: str = "/etc/service"
 
     @property
     def supervisor(self) -> str:
@@ -113,6 +115,9 @@ class System:
             until(lambda: self.box.sh("systemctl is-system-running || :") in states, "boot systemd", 60)
         else:
             until(lambda: self.box.sh("runlevel || :") == "N 2" and not self.box.ok("pgrep", "-x", "rc"), "boot init", 60)
+        if self.supervisor == "daemontools":
+            # init starts it last, and then it does all by itself.
+            until(lambda: self.box.ok("pgrep", "-x", "svscan"), "boot svscan", 60)
 
     # apt
 
@@ -133,8 +138,9 @@ class System:
 
     # the service
 
-    def service(self) -> Path:
-        return Path("/etc/service/fake-metadata")
+    @property
+    def service(self) -> str:
+        return f"{self.services}/fake-metadata"
 
     def disable(self):
         """As an administrator of this system would: stopped, now and after a boot."""
@@ -142,7 +148,7 @@ class System:
             {
                 "systemd": "systemctl disable --now fake-metadata",
                 "sysv": "update-rc.d fake-metadata disable; invoke-rc.d fake-metadata stop",
-                "daemontools": "cd /etc/service/fake-metadata; rm /etc/service/fake-metadata; svc -dx . log",
+                "daemontools": f"cd {self.service}; rm {self.service}; svc -dx . log",
             }[self.supervisor]
         )
         until(lambda: not self.processes(), "stop the daemon")
@@ -152,7 +158,7 @@ class System:
             {
                 "systemd": "systemctl enable --now fake-metadata",
                 "sysv": "update-rc.d fake-metadata enable; invoke-rc.d fake-metadata start",
-                "daemontools": "ln -s /usr/share/fake-metadata/daemontools /etc/service/fake-metadata",
+                "daemontools": f"ln -s /usr/share/fake-metadata/daemontools {self.service}",
             }[self.supervisor]
         )
         until(self.answers, "start the daemon")
@@ -162,7 +168,7 @@ class System:
         by = {
             "systemd": "[ -d /run/systemd/system ] && systemctl is-active --quiet fake-metadata",
             "sysv": "[ ! -d /run/systemd/system ] && /etc/init.d/fake-metadata status >/dev/null",
-            "daemontools": "svstat /etc/service/fake-metadata 2>/dev/null | grep -q ': up '",
+            "daemontools": f"svstat {self.service} 2>/dev/null | grep -q ': up '",
         }
         return [name for name, test in by.items() if self.box.ok("sh", "-c", test)]
 

@@ -1,5 +1,7 @@
 """Installed where nothing can be changed yet: the package installs, says one line, and works at the next boot."""
 
+import shutil
+
 import pytest
 
 from rig.box import INIT, NO_INIT
@@ -52,6 +54,23 @@ def test_policy_rc_d_is_obeyed(boot, deb, name):
     box.path(POLICY).unlink()
     box.sh("dpkg-reconfigure fake-metadata")
     system.assert_served()
+
+
+def test_a_chroot_leaves_the_machine_around_it_alone(boot, systems, deb):
+    """An image built in a chroot, on a machine that has the package itself: its network and daemon stay as they are."""
+    system = boot("deb12-systemd")
+    system.install(deb)
+    system.assert_served()
+    network, processes = system.network(), system.processes()
+    chroot = system.box.path("/srv/image")
+    shutil.copytree(systems.root("deb12-bare"), chroot, symlinks=True, ignore=lambda folder, _: ["dev"] if folder.endswith("bare") else [])
+    shutil.copy(deb, chroot / "tmp")
+    system.box.sh("cd /srv/image; mkdir -p dev; mount -t proc proc proc; mount --bind /dev dev")
+    said = system.box.sh(f"chroot /srv/image apt-get install -qq -y /tmp/{deb.name}")
+    assert [line for line in ours(said) if "no init runs here" in line] == ours(said) != []
+    system.box.sh("chroot /srv/image apt-get purge -qq -y fake-metadata")
+    system.assert_served()
+    assert (system.network(), system.processes()) == (network, processes)
 
 
 def test_a_container_without_net_admin(boot, deb):

@@ -208,3 +208,21 @@ def test_daemontools_hands_over_to_sysv_and_back(boot, deb):
     system.assert_served()
     system.reboot()
     system.assert_served()
+
+
+def test_daemontools_that_scans_slash_service(boot, deb):
+    """As daemontools does where it did not come from Debian."""
+    system = boot("deb12-daemontools")
+    system.services = "/service"
+    system.box.sh("mkdir /service; sed -i 's#/etc/service#/service#g' $(command -v svscanboot); pkill -x svscan")
+    scanned = 'readlink /proc/"$(pgrep -x svscan)"/cwd || :'
+    until(lambda: system.box.sh(scanned) == "/service", "svscan looks after /service", 30)
+    system.install(deb)
+    system.assert_served()
+    assert system.box.sh("readlink /service/fake-metadata") == "/usr/share/fake-metadata/daemontools"
+    assert "fake-metadata" not in system.box.sh("ls /etc/service")
+    system.reboot()
+    system.assert_served()
+    system.purge()
+    system.assert_gone()
+    assert system.box.sh("ls /service") == ""

@@ -305,7 +305,7 @@ mod tests {
     use super::*;
 
     fn clock() -> Clock {
-        Clock { now: at("10:00:00"), zone: TimeZone::UTC }
+        Clock { now: at("10:00:00"), zone: Some(TimeZone::UTC) }
     }
 
     fn at(text: &str) -> Timestamp {

@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn stages(events: &[&str], edits: &[(&str, &str)]) -> Result<Stages, TreeError> {
-        let clock = Clock { now: at("10:00:00"), zone: TimeZone::UTC };
+        let clock = Clock { now: at("10:00:00"), zone: Some(TimeZone::UTC) };
         let mut timeline = Timeline::default();
         for text in events {
             let spec: EventSpec = toml::from_str(text).unwrap();

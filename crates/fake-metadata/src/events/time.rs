@@ -13,13 +13,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
     pub(crate) now: Timestamp,
-    pub(crate) zone: TimeZone,
+    /// Unset, it is this machine's, read when a time of the day is met: most services never meet one.
+    pub(crate) zone: Option<TimeZone>,
 }
 
 impl Clock {
     /// This machine's.
     pub(crate) fn system() -> Self {
-        Clock { now: Timestamp::now(), zone: TimeZone::system() }
+        Clock { now: Timestamp::now(), zone: None }
     }
 
     /// The same zone at another moment.
@@ -85,9 +86,10 @@ impl When {
 
 /// The occurrence of a time of the day that is nearest to now.
 fn nearest(time: Time, clock: &Clock) -> Result<Timestamp, jiff::Error> {
-    let today = clock.now.to_zoned(clock.zone.clone()).date();
+    let zone = clock.zone.clone().unwrap_or_else(TimeZone::system);
+    let today = clock.now.to_zoned(zone.clone()).date();
     let candidates = [today.checked_sub(1.day())?, today, today.checked_add(1.day())?];
-    let moments = candidates.map(|date| Ok(date.to_datetime(time).to_zoned(clock.zone.clone())?.timestamp()));
+    let moments = candidates.map(|date| Ok(date.to_datetime(time).to_zoned(zone.clone())?.timestamp()));
     let moments = moments.into_iter().collect::<Result<Vec<Timestamp>, jiff::Error>>()?;
     let nearest = moments.into_iter().min_by_key(|at| at.duration_since(clock.now).abs());
     Ok(nearest.unwrap_or(clock.now))
@@ -211,7 +213,7 @@ mod tests {
     use super::*;
 
     fn clock(now: &str) -> Clock {
-        Clock { now: now.parse().unwrap(), zone: TimeZone::fixed(jiff::tz::offset(1)) }
+        Clock { now: now.parse().unwrap(), zone: Some(TimeZone::fixed(jiff::tz::offset(1))) }
     }
 
     fn resolved(text: &str, now: &str) -> Result<String, String> {

@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     fn clock(now: &str) -> Clock {
-        Clock { now: at(now), zone: TimeZone::UTC }
+        Clock { now: at(now), zone: Some(TimeZone::UTC) }
     }
 
     fn at(text: &str) -> Timestamp {
