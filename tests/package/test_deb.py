@@ -111,9 +111,11 @@ def uncommented(text: str) -> str:
 
 @pytest.mark.parametrize("change", [str, uncommented])
 def test_the_shipped_configuration_is_accepted(unpacked, tmp_path, change):
-    """By both programs, as it is and with every example in force."""
+    """By both programs, as it is and with every example in force. The files that examples name are there."""
     config = tmp_path / "config.toml"
-    config.write_text(change((unpacked / "etc/fake-metadata/config.toml").read_text()))
+    text = change((unpacked / "etc/fake-metadata/config.toml").read_text())
+    (tmp_path / "callers").write_text("172.18.0.0/16 BaseIAMRole\n")
+    config.write_text(text.replace("/etc/fake-metadata/callers", str(tmp_path / "callers")))
     run(unpacked / PROGRAMS[0], "check", config)
     # `plan` reads the host too; an error of the configuration comes first, with a code of its own.
     planned = subprocess.run(
