@@ -11,6 +11,10 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parent
 CHECKOUT = BENCH.parent.parent
 LEAF = "/latest/meta-data/instance-id"
+CREDENTIALS = "/latest/meta-data/iam/security-credentials/BaseIAMRole"
+# A leaf of the tree with as many bytes as the document of generated credentials.
+LONG_LEAF = "/latest/meta-data/long"
+LONG_BYTES = 1254
 # The daemon is told this instance id, so that all three send the same bytes.
 INSTANCE_ID = "i-0123456789abcdef0"
 
@@ -53,6 +57,7 @@ class Server:
                 *(str(program), "serve", "--listen", address, "--log-file", str(self.log)),
                 *("--state-dir", str(state or self.folder / "state"), "--control", str(self.folder / "control.sock")),
                 *("--set", f"instance.instance-id={INSTANCE_ID}"),
+                *("--set", f'tree."meta-data/long"={"x" * LONG_BYTES}'),
             ]
         self.begun = time.perf_counter()
         self.process = subprocess.Popen(self.argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

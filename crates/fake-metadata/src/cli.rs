@@ -312,7 +312,7 @@ impl Configuration {
         let mut flags: Vec<(String, KeyPath, String)> = self
             .set
             .iter()
-            .map(|(key, value)| (format!("--set {key}={value}"), KeyPath::root().below(key), value.clone()))
+            .map(|(key, value)| (format!("--set {key}={value}"), KeyPath::written(key), value.clone()))
             .collect();
         let root = KeyPath::root();
         if let Some(mode) = &self.tokens {

@@ -24,6 +24,19 @@ impl KeyPath {
         KeyPath(Vec::new())
     }
 
+    /// A key as a person writes it: as in TOML, quoted names included, or names with dots between them.
+    pub(crate) fn written(text: &str) -> Self {
+        let Ok(mut table) = toml::from_str::<Table>(&format!("{text} = 0")) else {
+            return KeyPath::root().below(text);
+        };
+        let mut path = KeyPath::root();
+        while let Some((key, value)) = table.into_iter().next() {
+            path = path.key(&key);
+            table = if let Value::Table(inner) = value { inner } else { Table::new() };
+        }
+        path
+    }
+
     pub(crate) fn key(&self, key: &str) -> Self {
         self.with(Step::Key(key.into()))
     }
@@ -192,6 +205,16 @@ mod tests {
             Some(("instance.interfaces[1].mak".into(), "mac"))
         );
         assert_eq!(unknown("[roles.\"a/b\"]\nsauce = 1"), Some(("roles.\"a/b\".sauce".into(), "source")));
+    }
+
+    #[test]
+    fn a_key_may_be_written_with_quotes_and_without() {
+        let written = |text: &str| KeyPath::written(text).to_string();
+        assert_eq!(written("instance.region"), "instance.region");
+        assert_eq!(written("tree.\"meta-data/a.b\""), "tree.\"meta-data/a.b\"");
+        assert_eq!(written("tree.meta-data/long"), "tree.\"meta-data/long\"");
+        assert_eq!(written("roles.'team/app'.source"), "roles.\"team/app\".source");
+        assert_eq!(written(""), "");
     }
 
     #[test]
