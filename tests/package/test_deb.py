@@ -9,7 +9,11 @@ import pytest
 MIB = 1024 * 1024
 # Ubuntu 18.04's.
 OLDEST_GLIBC = (2, 27)
-PROGRAMS = ("usr/bin/fake-metadata", "usr/sbin/fake-metadata-setup")
+PROGRAMS = (
+    "usr/bin/fake-metadata",
+    "usr/sbin/fake-metadata-setup",
+    "usr/lib/fake-metadata/compat/ec2-metadata-mock",
+)
 
 
 def run(*argv) -> str:
@@ -71,6 +75,7 @@ def test_contents(unpacked):
         "usr/share/bash-completion/completions/fake-metadata-setup",
         "usr/share/zsh/vendor-completions/_fake-metadata",
         "usr/share/fish/vendor_completions.d/fake-metadata-setup.fish",
+        "usr/share/doc/fake-metadata/aemm.md",
         "usr/share/doc/fake-metadata/copyright",
         "usr/share/doc/fake-metadata/changelog.Debian.gz",
     ):
@@ -83,6 +88,13 @@ def test_the_man_page_names_every_command(unpacked):
     page = run("man", "-l", "-P", "cat", unpacked / "usr/share/man/man8/fake-metadata-setup.8.gz")
     for command in ("apply", "remove", "status", "plan"):
         assert re.search(rf"\b{command}\b", page)
+
+
+def test_the_stand_in_for_aemm_runs_where_it_is_linked(unpacked, tmp_path):
+    link = tmp_path / "ec2-metadata-mock"
+    link.symlink_to(unpacked / PROGRAMS[2])
+    assert "v1.13.0" in run(link, "--version")
+    assert "asglifecycle" in run(link, "--help")
 
 
 def test_the_completions_load(unpacked):
