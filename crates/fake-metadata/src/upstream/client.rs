@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, HeaderName, HeaderValue, USER_AGENT};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper::body::Body;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -28,8 +29,9 @@ const CONNECT_WITHIN: Duration = Duration::from_millis(250);
 /// For a session token, so that there is time left for asking without one: where the hop limit swallows the
 /// reply, waiting is all that tells.
 const TOKEN_WITHIN: Duration = Duration::from_millis(350);
-/// Connections at once. EC2 bounds them too, and closes after each answer unless asked to keep it.
-const CONNECTIONS: usize = 16;
+/// Requests at once, each on a connection of its own, and connections kept for the next ones. EC2 bounds them
+/// too.
+const AT_ONCE: usize = 16;
 /// How long a connection is kept that nobody uses.
 const IDLE_FOR: Duration = Duration::from_secs(20);
 /// Bytes of an answer's head.
@@ -107,7 +109,7 @@ impl Client {
         let http = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_FOR)
-            .pool_max_idle_per_host(CONNECTIONS)
+            .pool_max_idle_per_host(AT_ONCE)
             .http1_title_case_headers(true)
             .http1_max_buf_size(HEAD_BYTES)
             .build(connector);
@@ -115,7 +117,7 @@ impl Client {
             address,
             marker,
             http,
-            slots: Semaphore::new(CONNECTIONS),
+            slots: Semaphore::new(AT_ONCE),
             held: Mutex::new(Held::Nothing),
             health: Health::default(),
         }
@@ -247,9 +249,13 @@ impl Client {
         if parts.status.is_informational() {
             return Err((Failure::Broken(format!("it answers {}", parts.status)), Again::No));
         }
+        let too_long = || Failure::Broken(format!("its answer to {path} is longer than {BODY_BYTES} bytes"));
+        if body.size_hint().lower() > BODY_BYTES as u64 {
+            return Err((too_long(), Again::No));
+        }
         let body = Limited::new(body, BODY_BYTES).collect().await.map_err(|error| {
             let failure = match error.downcast_ref::<LengthLimitError>() {
-                Some(_) => Failure::Broken(format!("its answer to {path} is longer than {BODY_BYTES} bytes")),
+                Some(_) => too_long(),
                 None => failure(&*error),
             };
             (failure, Again::No)

@@ -18,8 +18,8 @@ struct State {
     failing: Option<String>,
     /// When the log was told last that it fails.
     told: Option<Instant>,
-    /// Whether the log knows that it fails now.
-    known: bool,
+    /// What the log knows to be wrong now.
+    known: Option<String>,
 }
 
 /// What the log is to be told.
@@ -36,21 +36,17 @@ impl Health {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.asked = true;
         state.failing = wrong;
-        match &state.failing {
-            Some(wrong) if !state.known => {
-                let tell = Tell::Fails(wrong.clone());
-                if state.told.is_some_and(|told| now.duration_since(told) < TELL_EVERY) {
+        match state.failing.clone() {
+            Some(wrong) => {
+                let lately = state.told.is_some_and(|told| now.duration_since(told) < TELL_EVERY);
+                if lately || state.known.as_ref() == Some(&wrong) {
                     return Tell::Nothing;
                 }
                 state.told = Some(now);
-                state.known = true;
-                tell
+                state.known = Some(wrong.clone());
+                Tell::Fails(wrong)
             }
-            None if state.known => {
-                state.known = false;
-                Tell::Answers
-            }
-            _ => Tell::Nothing,
+            None => state.known.take().map_or(Tell::Nothing, |_| Tell::Answers),
         }
     }
 
@@ -75,6 +71,7 @@ mod tests {
         assert_eq!(health.note(bad(), now), Tell::Fails("gone".into()));
         assert_eq!(health.note(Some("gone otherwise".into()), now), Tell::Nothing);
         assert_eq!(health.now(), Some(Err("gone otherwise".into())));
+        assert_eq!(health.note(bad(), now + TELL_EVERY * 2), Tell::Nothing);
         assert_eq!(health.note(None, now), Tell::Answers);
         assert_eq!(health.now(), Some(Ok(())));
         // It comes and goes: not a line each time.
@@ -83,5 +80,7 @@ mod tests {
         let later = now + TELL_EVERY;
         assert_eq!(health.note(bad(), later), Tell::Fails("gone".into()));
         assert_eq!(health.note(bad(), later + TELL_EVERY * 10), Tell::Nothing);
+        let other = Some("gone otherwise".to_owned());
+        assert_eq!(health.note(other, later + TELL_EVERY * 10), Tell::Fails("gone otherwise".into()));
     }
 }
