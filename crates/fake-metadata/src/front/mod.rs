@@ -5,9 +5,10 @@
 //! wait: the role store, the signer.
 //!
 //! `listen` opens sockets, `connections` bounds what is open, `activity` and `io` watch each one,
-//! `limits` names the bounds, `service` answers, `host` and `peer` say whom.
+//! `limits` names the bounds, `service` answers, `answer` is what it comes to, `host` and `peer` say whom.
 
 mod activity;
+mod answer;
 mod body;
 mod connections;
 mod host;

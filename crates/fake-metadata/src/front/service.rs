@@ -4,14 +4,13 @@ use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use bytes::Bytes;
-use http::header::{self, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, HOST, HeaderMap, HeaderName};
+use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
-use hyper::ext::ReasonPhrase;
 use jiff::Timestamp;
 
 use super::Front;
+use super::answer::Answer;
 use super::body::Whole;
 use super::peer::Peer;
 use crate::callers::Connection;
@@ -20,12 +19,10 @@ use crate::state::Live;
 use crate::upstream::{self, Failure, Route, Upstream};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
-const TOKEN_TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
+pub(super) const TOKEN_TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// A request needs credentials or signatures, at most one of each.
 const ROUNDS: usize = 4;
-/// The most headers a reply has.
-const HEADERS: usize = 8;
 /// Characters of a path that the log shows.
 const LOGGED_PATH: usize = 256;
 
@@ -47,67 +44,6 @@ impl fmt::Display for Withheld {
 }
 
 impl std::error::Error for Withheld {}
-
-/// An answer, before it is hyper's.
-enum Answer {
-    /// One of ours.
-    Ours(imds::Reply),
-    /// An upstream's, passed on to a request that may be answered.
-    Theirs(upstream::Reply, imds::Admitted),
-    /// To a request that went round: the daemons it came through.
-    Loop(HeaderValue),
-}
-
-impl Answer {
-    fn is_token(&self) -> bool {
-        matches!(self, Answer::Ours(reply) if reply.is_token())
-    }
-
-    fn code(&self) -> u16 {
-        match self {
-            Answer::Ours(reply) => reply.status().code(),
-            Answer::Theirs(reply, _) => reply.status.as_u16(),
-            Answer::Loop(_) => imds::Status::LoopDetected.code(),
-        }
-    }
-
-    /// How it was asked for and who gave it, as the log shows it.
-    fn told(&self) -> (&'static str, &'static str) {
-        match self {
-            Answer::Ours(reply) => (reply.delivery().as_str(), ""),
-            Answer::Theirs(_, admitted) => (admitted.delivery().as_str(), " upstream"),
-            Answer::Loop(_) => ("-", " loop"),
-        }
-    }
-
-    fn into_response(
-        self,
-        now: Timestamp,
-        close: bool,
-        body: impl FnOnce(Bytes) -> Whole,
-    ) -> Response<Whole> {
-        match self {
-            Answer::Ours(reply) => response(reply, now, close, body),
-            Answer::Theirs(reply, admitted) => {
-                let (status, reason) = (reply.status, reply.reason.clone());
-                let (headers, bytes) = reply.into_parts(admitted.token_left(), close);
-                let mut response = Response::new(body(bytes));
-                *response.status_mut() = status;
-                *response.headers_mut() = headers;
-                if let Some(reason) = reason {
-                    response.extensions_mut().insert(reason);
-                }
-                response
-            }
-            Answer::Loop(hops) => {
-                let reply = imds::Reply::error(imds::Status::LoopDetected);
-                let mut response = response(reply, now, close, body);
-                response.headers_mut().insert(upstream::HOPS, hops);
-                response
-            }
-        }
-    }
-}
 
 /// Answers one request.
 pub(super) async fn answer(
@@ -329,24 +265,6 @@ fn roll() -> f64 {
     getrandom::u32().map_or(0.0, |number| f64::from(number) / (f64::from(u32::MAX) + 1.0))
 }
 
-fn response(
-    reply: imds::Reply,
-    now: Timestamp,
-    close: bool,
-    body: impl FnOnce(Bytes) -> Whole,
-) -> Response<Whole> {
-    let status = reply.status();
-    let mut headers = HeaderMap::with_capacity(HEADERS);
-    headers.extend(reply.headers(now, close).map(|(name, value)| (name_of(name), value_of(value))));
-    let mut response = Response::new(body(reply.into_body()));
-    *response.status_mut() = StatusCode::from_u16(status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    *response.headers_mut() = headers;
-    if let Some(reason) = status.reason() {
-        response.extensions_mut().insert(ReasonPhrase::from_static(reason.as_bytes()));
-    }
-    response
-}
-
 fn log_line(
     request: &Request<Incoming>,
     peer: Peer,
@@ -407,29 +325,5 @@ impl fmt::Display for Shown<'_> {
             write!(f, "{}", shown.escape_default())?;
         }
         if end < self.0.len() { f.write_str("...") } else { Ok(()) }
-    }
-}
-
-fn name_of(name: imds::HeaderName) -> HeaderName {
-    match name {
-        imds::HeaderName::TokenTtl => TOKEN_TTL,
-        imds::HeaderName::ContentType => header::CONTENT_TYPE,
-        imds::HeaderName::AcceptRanges => header::ACCEPT_RANGES,
-        imds::HeaderName::LastModified => header::LAST_MODIFIED,
-        imds::HeaderName::ContentLength => header::CONTENT_LENGTH,
-        imds::HeaderName::Date => header::DATE,
-        imds::HeaderName::Server => header::SERVER,
-        imds::HeaderName::Connection => CONNECTION,
-        imds::HeaderName::Allow => header::ALLOW,
-    }
-}
-
-fn value_of(value: imds::HeaderValue) -> HeaderValue {
-    match value {
-        imds::HeaderValue::Text(text) => HeaderValue::from_static(text),
-        imds::HeaderValue::Number(number) => number.into(),
-        imds::HeaderValue::Date(date) => {
-            HeaderValue::from_str(date.as_str()).expect("a date is printable ASCII")
-        }
     }
 }
