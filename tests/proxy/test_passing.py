@@ -10,7 +10,7 @@ from support.daemon import Background, run
 from support.expected import PAGE_404, VERSIONS
 from support.upstream import StandInUpstream, reply
 from support.wait import until
-from support.wire import TTL_HEADER, Connection, exchange, request_bytes
+from support.wire import TTL_HEADER, Closed, Connection, exchange, request_bytes
 
 ID = "/latest/meta-data/instance-id"
 THERE = """
@@ -355,6 +355,20 @@ def test_status_shows_the_upstream(serve, binary, upstream):
     assert upstream.url in lines
 
 
+@pytest.mark.parametrize("host", ["localhost", "[::1]"])
+def test_an_upstream_by_name_and_over_ipv6(serve, host):
+    upstream = serve(THERE, listen=("127.0.0.1:0" if host == "localhost" else "[::1]:0",))
+    daemon = serve(f'upstream = "http://{host}:{upstream.port}"\n')
+    assert daemon.imds.text(ID) == "i-0000000000000aaaa"
+
+
+def test_run_serves_a_command_from_the_upstream(binary, upstream, tmp_path):
+    command = ("sh", "-c", f'curl -sSf "$AWS_EC2_METADATA_SERVICE_ENDPOINT{ID}"')
+    state = ("--state-dir", str(tmp_path / "state"))
+    done = run(binary, "run", "--set", f"upstream={upstream.url}", *state, "--", *command, cwd=tmp_path)
+    assert done.stdout == "i-0000000000000aaaa", done.stderr
+
+
 def test_tree_prints_what_is_ours(binary, tmp_path):
     printed = run(binary, "tree", "--set", "upstream=http://192.0.2.1", cwd=tmp_path)
     assert printed.returncode == 0, printed.stderr
@@ -390,8 +404,21 @@ def test_no_secret_of_the_upstream_in_the_log(serve, upstream):
     assert " v2 upstream" in daemon.wait_for_log(f"GET {ID} 200")
 
 
-def test_boto3s_region_and_role_through_the_proxy(serve, binary, upstream):
+def test_our_own_client_reads_through_the_proxy(serve, binary, upstream):
     daemon = serve(f'upstream = "{upstream.url}"\n')
     for path, value in [("placement/availability-zone/", "eu-west-1a"), ("iam/security-credentials/", "BaseIAMRole")]:
         got = run(binary, "get", "--endpoint", daemon.url, path)
         assert got.stdout.strip() == value, got
+
+
+def test_faults_strike_what_is_passed_on_too(serve, binary, upstream):
+    daemon = serve(f'upstream = "{upstream.url}"\n')
+    control = ("--control", str(daemon.control))
+    played = run(binary, "fault", "add", "status", "503", "--path", "*/placement/*", *control)
+    assert played.returncode == 0, played.stderr
+    assert daemon.imds.get("/latest/meta-data/placement/region").status == 503
+    assert daemon.imds.get(ID).status == 200
+    cut = run(binary, "fault", "add", "truncate", "--path", "*/instance-id", *control)
+    assert cut.returncode == 0, cut.stderr
+    with pytest.raises(Closed):
+        daemon.imds.get(ID)

@@ -5,19 +5,20 @@ left to decode, ignores case, parameters and what it does not know, and hands ou
 `meta-data/iam` or `security-credentials`.
 """
 
-import itertools
 import json
 import re
 import urllib.parse
 
 import pytest
 
+from support.spellings import ask_all, secrets_in, spellings
 from support.upstream import StandInUpstream, reply
 from support.wait import until
 from support.wire import Closed, Connection, request_bytes
 
 ROLES = "/latest/meta-data/iam/security-credentials/"
 IDENTITY = "/latest/meta-data/identity-credentials/ec2/security-credentials/"
+SPELLINGS = spellings("HostRole")
 THERE = """
 tokens = "{tokens}"
 [instance]
@@ -27,87 +28,8 @@ extended = true
 """
 
 
-def whole(word: str) -> str:
-    return "".join(f"%{ord(letter):02x}" for letter in word)
-
-
-def in_part(word: str) -> str:
-    return f"%{ord(word[0]):02X}" + word[1:]
-
-
-def twice(word: str) -> str:
-    return whole(word).replace("%", "%25")
-
-
-WRITINGS = {
-    "plain": lambda word: word,
-    "upper": str.upper,
-    "title": str.title,
-    "encoded": whole,
-    "partly encoded": in_part,
-    "encoded twice": twice,
-    "encoded three times": lambda word: twice(word).replace("%", "%25"),
-    "badly encoded": lambda word: "%" + word,
-    "with parameters": lambda word: word + ";a=b",
-    "with a dot": lambda word: word + ".",
-    "with a blank": lambda word: word + "%20",
-    "with a tab": lambda word: "%09" + word,
-    "with NUL": lambda word: word + "%00",
-    "with a comma": lambda word: word + ",",
-    "overlong": lambda word: word[0] + "%c1%a1" + word[1:],
-    "fullwidth": lambda word: urllib.parse.quote("".join(chr(ord(letter) + 0xFEE0) for letter in word)),
-    "with a plus": lambda word: "+" + word,
-}
-SEPARATORS = ["/", "//", "/./", "/x/../", "/%2e/", "%2f", "%2F%2F", "/%2e%2e/latest/%2e/", "%5c", "/;/", "/..;/", "%252f"]
-ENDINGS = ["", "/", "//", "/.", "?x=/", "#x", "/%00", ";x", "/..", "/../iam/security-credentials/HostRole"]
-
-
-def spellings() -> list[str]:
-    """Many spellings of the paths that credentials lie at."""
-    places = [
-        ["latest", "meta-data", "iam"],
-        ["latest", "meta-data", "iam", "info"],
-        ["latest", "meta-data", "iam", "security-credentials"],
-        ["latest", "meta-data", "iam", "security-credentials", "HostRole"],
-        ["2021-03-23", "meta-data", "iam", "security-credentials", "HostRole"],
-        ["latest", "meta-data", "iam", "security-credentials-extended", "HostRole"],
-        ["latest", "meta-data", "identity-credentials", "ec2", "security-credentials", "ec2-instance"],
-    ]
-    found: dict[str, None] = {}
-    for names in places:
-        for separator in SEPARATORS:
-            found["/" + separator.join(names)] = None
-            found[separator + separator.join(names) + separator] = None
-        for writing in WRITINGS.values():
-            for chosen in itertools.chain([range(len(names))], ([number] for number in range(len(names)))):
-                written = [writing(name) if number in chosen else name for number, name in enumerate(names)]
-                found["/" + "/".join(written)] = None
-        for ending in ENDINGS:
-            found["/" + "/".join(names) + ending] = None
-        path = "/" + "/".join(names)
-        found.update(dict.fromkeys([path[1:], "/." + path, "/.." + path, "http://169.254.169.254" + path, path + "%"]))
-        found.update(dict.fromkeys(["http://127.0.0.1" + path, "/x" + path, path.replace("/latest", ""), "*" + path]))
-        found.update(dict.fromkeys(["/latest/user-data/../" + path[8:], "/latest/api/token/.." + path, "/\\" + path[1:]]))
-    return list(found)
-
-
-def secrets_in(document: str) -> list[str]:
-    parsed = json.loads(document)
-    return [parsed["AccessKeyId"], parsed["SecretAccessKey"], parsed["Token"]]
-
-
-def ask_all(daemon, targets: list[str], method: str, headers=()) -> list[bytes]:
-    """Everything that comes back, heads and all, for each target on the wire as it is."""
-    answers = []
-    for target in targets:
-        with Connection(daemon.address) as connection:
-            connection.send(request_bytes(method, target, [*headers, ("Connection", "close")]))
-            answers.append(connection.rest())
-    return answers
-
-
 def test_there_are_many_spellings():
-    assert len(spellings()) > 800
+    assert len(SPELLINGS) > 800
 
 
 @pytest.mark.parametrize("tokens", ["required", "optional"])
@@ -123,7 +45,7 @@ def test_a_real_upstreams_credentials_never_come_through(serve, tokens, role):
         # Ours are served, or this would prove nothing.
         own = daemon.imds.text(ROLES + "BaseIAMRole")
         assert json.loads(own)["Code"] == "Success" and not any(secret in own for secret in secrets)
-    for answer in ask_all(daemon, spellings(), "GET"):
+    for answer in ask_all(daemon, SPELLINGS, "GET"):
         text = answer.decode("latin-1")
         assert answer.startswith(b"HTTP/1.1 "), answer
         assert not any(secret in text for secret in secrets)
@@ -156,7 +78,7 @@ def test_not_even_from_an_upstream_that_reads_paths_carelessly(serve, method):
     with StandInUpstream(careless) as upstream:
         daemon = serve(f'upstream = "{upstream.url}"\n[callers]\ndefault = false\n')
         assert daemon.imds.get("/latest/meta-data/instance-id").text == "harmless"
-        targets = spellings() if method == "GET" else spellings()[::7]
+        targets = SPELLINGS if method == "GET" else SPELLINGS[::7]
         for target, answer in zip(targets, ask_all(daemon, targets, method)):
             assert b"host" not in answer, (target, answer)
         for asked in upstream.read() + upstream.read("HEAD") + upstream.read("OPTIONS"):
