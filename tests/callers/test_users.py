@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from conftest import built
+from support.daemon import Daemon
+
 ANN, BOB, CARL = 61001, 61002, 61003
 CONFIG = f"""
 [roles.Ann]
@@ -55,6 +58,23 @@ def test_two_users_two_roles_through_169_254_169_254(instance):
         assert f"instance-profile/{role}" in ask(instance, uid, path="/latest/meta-data/iam/info")
         document = json.loads(ask(instance, uid, path=LIST + role))
         assert document["Code"] == "Success"
+
+
+def test_with_the_packages_own_rules(binary, namespace, tmp_path):
+    """As installed: the address and the rules are those of fake-metadata-setup, the daemon is no root."""
+    setup_binary = built("-p", "fake-metadata-setup", name="fake-metadata-setup")
+    config = f'listen = "127.0.0.1:8000"\n{CONFIG}\n[network]\nifupdown = false\n'
+    with Daemon(binary, tmp_path / "daemon", config, listen=(), prefix=namespace.prefix) as daemon:
+        setup = (str(setup_binary), "--config", str(daemon.config), "--state-dir", str(tmp_path / "setup"))
+        namespace.run(*setup, "apply")
+        for uid, role in [(ANN, "Ann"), (BOB, "Bob"), (CARL, "Base"), (0, "Root")] * 3:
+            user = ("setpriv", f"--reuid={uid}", "--clear-groups")
+            assert namespace.run(*user, "curl", "-sSf", "http://169.254.169.254" + LIST).stdout == role
+            others = {"Ann", "Bob", "Root", "Base"} - {role}
+            for other in others:
+                status = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}")
+                assert namespace.run(*user, *status, f"http://169.254.169.254{LIST}{other}").stdout == "404"
+        namespace.run(*setup, "remove")
 
 
 def test_without_the_redirect_too(instance):

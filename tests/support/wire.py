@@ -49,8 +49,8 @@ class Closed(Exception):
 class Connection:
     """One TCP connection, with the bytes that are read but not yet part of a reply."""
 
-    def __init__(self, address: tuple, timeout: float = TIMEOUT):
-        self.socket = socket.create_connection(address[:2], timeout=timeout)
+    def __init__(self, address: tuple, timeout: float = TIMEOUT, source: str | None = None):
+        self.socket = socket.create_connection(address[:2], timeout, (source, 0) if source else None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
 

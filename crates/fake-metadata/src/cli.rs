@@ -43,6 +43,9 @@ pub(crate) enum Command {
     ///
     /// Prints `listening on http://ADDRESS:PORT` for each address once it answers. SIGHUP reloads the
     /// configuration and reopens the log; SIGTERM and SIGINT finish the requests in flight and end.
+    ///
+    /// With `upstream` in the configuration everything but roles is asked of that metadata service
+    /// (proxy mode). One that leads back to this daemon is refused, with exit code 78.
     #[command(
         after_long_help = "Example: fake-metadata serve --listen 127.0.0.1:0 --set instance.region=eu-west-1"
     )]
@@ -73,7 +76,8 @@ pub(crate) enum Command {
     /// Print every path and value that would be served
     ///
     /// One line a path: the path, a space, and its value (as a JSON string where it has line breaks or
-    /// is not text). Nothing is asked of a running daemon. Credentials are named, not printed.
+    /// is not text). Nothing is asked of a running daemon. Credentials are named, not printed. In proxy
+    /// mode these are the paths that are not the upstream's.
     Tree(Tree),
     /// Show what the running daemon serves
     Status {

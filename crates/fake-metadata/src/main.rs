@@ -4,6 +4,7 @@
 //! - `config` reads configuration, `state` turns it into what is served and swaps it on reload;
 //! - `front` serves the metadata address, `imds` decides what it says;
 //! - `callers` finds out who asks, and so which role is given;
+//! - `upstream` passes other paths on to another service, in proxy mode;
 //! - `control` is the API on the Unix socket that commands use;
 //! - `identity` signs documents, `state_dir` keeps keys, `places` says where things are;
 //! - `logging`, `signals`, `supervisor` and `vital` are the process's own housekeeping.
@@ -26,6 +27,7 @@ mod signals;
 mod state;
 mod state_dir;
 mod supervisor;
+mod upstream;
 mod vital;
 
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! What is served: configuration turned into an immutable snapshot, and the one place where it is
 //! swapped. Every change goes through [`State::change`], so that a reader sees before or after.
 
+mod proxy;
 mod roles;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use crate::live::{self, Changes, InstanceChanges};
 use crate::logging::Log;
 use crate::role_documents::{RoleDocuments, role_answer};
 use crate::state_dir::{StateDir, random};
+use crate::upstream::{Marker, Upstream};
 use roles::Given;
 
 const TOKEN_KEY: &str = "token.key";
@@ -34,6 +36,8 @@ pub(crate) struct Live {
     pub(crate) rules: Rules,
     pub(crate) hosts: Hosts,
     pub(crate) hop_limit: Option<u8>,
+    /// Whom everything but roles is asked of, in proxy mode.
+    pub(crate) upstream: Option<Arc<Upstream>>,
 }
 
 /// What the configuration plays, before it is anybody's snapshot.
@@ -153,6 +157,7 @@ pub(crate) struct World {
     pub(crate) events: Timeline,
     pub(crate) faults: Faults,
     token_key: [u8; 32],
+    upstream: Option<Arc<Upstream>>,
 }
 
 /// The running service's state.
@@ -169,6 +174,8 @@ pub(crate) struct State {
     mapping_watch: Watch,
     pub(crate) engines: Engines,
     outgoing: credentials::Outgoing,
+    /// Recognises our own requests when they come back.
+    pub(crate) marker: Arc<Marker>,
     /// Held while the next snapshot is built.
     world: Mutex<World>,
     live: ArcSwap<Live>,
@@ -201,7 +208,9 @@ impl State {
         let listening = loaded.config.listen();
         let given = Given::at_start(&loaded)?;
         let played = Arc::new(Played::from(&loaded, launch)?);
+        let marker = Arc::new(Marker::new()?);
         let mut world = World {
+            upstream: proxy::upstream(&loaded.config, &marker, &outgoing)?,
             given,
             events: played.events.clone(),
             played,
@@ -233,6 +242,7 @@ impl State {
             mapping_watch: Watch::default(),
             engines: Engines::default(),
             outgoing,
+            marker,
             world: Mutex::new(world),
             live,
         });
@@ -328,8 +338,10 @@ impl State {
     pub(crate) fn reload(self: &Arc<Self>, reset: bool) -> Result<(), ConfigError> {
         let reloaded = self.sources.load().and_then(|loaded| {
             let played = Arc::new(Played::from(&loaded, self.launch)?);
+            let upstream = self.reloaded_upstream(&loaded)?;
             let loaded = Arc::new(loaded);
             self.change(|world| {
+                world.upstream = upstream;
                 if reset {
                     world.changes = Arc::default();
                     world.faults = Faults::default();
@@ -395,6 +407,7 @@ impl State {
             "default-role": live.rules.default_role(),
             "mapping-file-error": self.mapping_watch.error(),
             "users-error": self.finder.users_error().filter(|_| live.rules.ask_users()),
+            "upstream": live.upstream.as_ref().map(|upstream| upstream.status()),
             "engines": self.engines.status(),
             "roles": self.store.status(),
             "events": world.events.list(now),
@@ -441,6 +454,7 @@ fn live(world: &World, now: Timestamp) -> Result<Live, ConfigError> {
         rules: world.given.rules(config),
         hosts: Hosts::new(&config.hosts),
         hop_limit: config.hop_limit.map(|limit| limit.get()),
+        upstream: world.upstream.clone(),
     })
 }
 

@@ -1,7 +1,8 @@
 //! What the EC2 instance metadata service answers: request, state and time to reply, without I/O.
 //!
 //! - [`respond()`]: the decision. A [`Request`], a [`Snapshot`], what is known ([`Facts`]) and the time give a
-//!   [`Reply`], or what must be found out first ([`Need`]).
+//!   [`Reply`], or what must be found out first ([`Need`]). [`admit`] is its first half, for paths that are
+//!   answered elsewhere.
 //! - [`InstanceSpec`] and [`Instance`]: the instance as configured, and as completed.
 //! - [`Trees`], [`Tree`], [`RoleEntry`], [`Overrides`]: what each caller sees, and changes to it.
 //! - [`in_force`], [`Event`]: what events show at a time, as changes to the trees.
@@ -41,7 +42,7 @@ pub use instance::{
 pub use path::canonical;
 pub use reply::{ContentType, HeaderName, HeaderValue, NOT_FOUND_PAGE, Reply, SERVER, Status};
 pub use request::{Delivery, Facts, HeaderField, Need, Nonce, Request, RoleAnswer, RoleDocument, RoleKey};
-pub use respond::{Endpoint, Outcome, Snapshot, TokenMode, respond};
+pub use respond::{Admitted, Endpoint, Outcome, Snapshot, TokenMode, admit, respond};
 pub use token::{MAX_TTL, TOKEN_LENGTH, TokenKey};
 pub use tree::{
     InfoFailure, InstanceProfile, Leaf, Override, Overrides, Recorded, Recording, RoleEntry, SignatureKind,

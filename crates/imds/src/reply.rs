@@ -48,8 +48,14 @@ pub enum Status {
     TooManyRequests,
     /// 500, a fault only
     InternalServerError,
+    /// 502, where an upstream service gives no answer that can be passed on
+    BadGateway,
     /// 503, a fault only
     ServiceUnavailable,
+    /// 504, where an upstream service does not answer in time
+    GatewayTimeout,
+    /// 508, where an upstream service leads back here
+    LoopDetected,
 }
 
 impl Status {
@@ -64,7 +70,10 @@ impl Status {
             Status::NotAllowed => 405,
             Status::TooManyRequests => 429,
             Status::InternalServerError => 500,
+            Status::BadGateway => 502,
             Status::ServiceUnavailable => 503,
+            Status::GatewayTimeout => 504,
+            Status::LoopDetected => 508,
         }
     }
 

@@ -73,28 +73,15 @@ const DELIVERY_SECONDS: i64 = 3600;
 /// Needs nothing but its arguments, waits for nothing and never fails. With the same arguments the answer is
 /// the same.
 pub fn respond(snapshot: &Snapshot, request: &Request<'_>, facts: &Facts<'_>, now: Timestamp) -> Outcome {
-    if snapshot.endpoint == Endpoint::Disabled {
-        return Outcome::Reply(Reply::error(Status::Forbidden));
-    }
     let decoded = Decoded::new(request.target);
     let segments = decoded.segments();
     let path = segments.as_deref();
-    let on_token_path = path == Some(&[b"latest".as_slice(), b"api", b"token"]);
-    if on_token_path && request.method == "PUT" {
-        return Outcome::Reply(issue_token(snapshot, request, now));
-    }
-
-    let (left, delivery) = match request.token {
-        HeaderField::Absent if snapshot.tokens == TokenMode::Optional => (None, Delivery::V1),
-        HeaderField::Absent => return Outcome::Reply(Reply::error(Status::Unauthorized)),
-        HeaderField::One(token) => match snapshot.token_key.remaining(token, now) {
-            Some(left) => (Some(left), Delivery::V2),
-            None => return Outcome::Reply(unauthorized_v2()),
-        },
-        HeaderField::Several => return Outcome::Reply(unauthorized_v2()),
+    let admitted = match admit_to(snapshot, request, path, now) {
+        Ok(admitted) => admitted,
+        Err(reply) => return Outcome::Reply(reply),
     };
 
-    let reply = if on_token_path {
+    let reply = if is_token_path(path) {
         // GET is known to be a 405 there (2020); the same is taken for every other method.
         match request.method {
             "OPTIONS" => Reply::allow(Status::Ok, TOKEN_METHODS),
@@ -104,7 +91,7 @@ pub fn respond(snapshot: &Snapshot, request: &Request<'_>, facts: &Facts<'_>, no
         let tree = snapshot.trees.tree(request.role);
         let lookup = || path.map_or(Found::Nothing, |path| tree.lookup(path));
         match request.method {
-            "GET" | "HEAD" => match read(snapshot, tree, lookup(), facts, delivery, now) {
+            "GET" | "HEAD" => match read(snapshot, tree, lookup(), facts, admitted.delivery, now) {
                 Ok(reply) => reply,
                 Err(need) => return Outcome::Needs(need),
             },
@@ -119,12 +106,76 @@ pub fn respond(snapshot: &Snapshot, request: &Request<'_>, facts: &Facts<'_>, no
             _ => Reply::error(Status::Forbidden),
         }
     };
-    let reply = if request.method == "HEAD" { reply.without_body() } else { reply };
-    let reply = match left {
-        Some(left) => reply.with_token_left(left),
-        None => reply,
-    };
-    Outcome::Reply(reply.delivered(delivery))
+    Outcome::Reply(admitted.answer(request.method, reply))
+}
+
+/// A request that may be answered, and what every answer to it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    left: Option<u32>,
+    delivery: Delivery,
+}
+
+impl Admitted {
+    /// The seconds that the request's token has left, when it had one.
+    pub fn token_left(self) -> Option<u32> {
+        self.left
+    }
+
+    /// Whether the caller speaks v1 or v2.
+    pub fn delivery(self) -> Delivery {
+        self.delivery
+    }
+
+    /// A reply as it goes to this request: with the time its token has left, and without a body for a HEAD.
+    pub fn answer(self, method: &str, reply: Reply) -> Reply {
+        let reply = if method == "HEAD" { reply.without_body() } else { reply };
+        let reply = match self.left {
+            Some(left) => reply.with_token_left(left),
+            None => reply,
+        };
+        reply.delivered(self.delivery)
+    }
+}
+
+/// Everything of [`respond`] that comes before the path matters, for a front that has paths answered elsewhere:
+/// the endpoint's switch, the token request, authentication.
+///
+/// # Errors
+/// The reply to a request that goes no further.
+pub fn admit(snapshot: &Snapshot, request: &Request<'_>, now: Timestamp) -> Result<Admitted, Reply> {
+    let decoded = Decoded::new(request.target);
+    let segments = decoded.segments();
+    admit_to(snapshot, request, segments.as_deref(), now)
+}
+
+fn admit_to(
+    snapshot: &Snapshot,
+    request: &Request<'_>,
+    path: Option<&[&[u8]]>,
+    now: Timestamp,
+) -> Result<Admitted, Reply> {
+    if snapshot.endpoint == Endpoint::Disabled {
+        return Err(Reply::error(Status::Forbidden));
+    }
+    if is_token_path(path) && request.method == "PUT" {
+        return Err(issue_token(snapshot, request, now));
+    }
+    match request.token {
+        HeaderField::Absent if snapshot.tokens == TokenMode::Optional => {
+            Ok(Admitted { left: None, delivery: Delivery::V1 })
+        }
+        HeaderField::Absent => Err(Reply::error(Status::Unauthorized)),
+        HeaderField::One(token) => match snapshot.token_key.remaining(token, now) {
+            Some(left) => Ok(Admitted { left: Some(left), delivery: Delivery::V2 }),
+            None => Err(unauthorized_v2()),
+        },
+        HeaderField::Several => Err(unauthorized_v2()),
+    }
+}
+
+fn is_token_path(path: Option<&[&[u8]]>) -> bool {
+    path == Some(&[b"latest".as_slice(), b"api", b"token"])
 }
 
 fn unauthorized_v2() -> Reply {

@@ -22,6 +22,7 @@ pub use recording::{Recorded, Recording, is_secret};
 pub use role::{InfoFailure, InstanceProfile, RoleEntry};
 pub use trees::Trees;
 
+use crate::path::Decoded;
 use crate::request::RoleKey;
 use crate::version::Version;
 
@@ -155,6 +156,13 @@ impl Tree {
             }
         }
         dir.listing(root.seen).map_or(Found::Nothing, Found::Listing)
+    }
+
+    /// Whether anything lies at a path, in any spelling of it.
+    pub fn contains(&self, path: &str) -> bool {
+        let decoded = Decoded::new(path);
+        let segments = decoded.segments();
+        segments.is_some_and(|names| !matches!(self.lookup(&names), Found::Nothing))
     }
 
     /// The names of the versions, as `GET /` lists them.

@@ -1,5 +1,6 @@
 //! `run`: the service for the life of one command.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus};
@@ -77,18 +78,23 @@ pub(super) fn run(args: Run) -> Outcome {
     let stopped = stop.clone();
     let serving = vital::spawn("front", move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
-        let served = runtime.and_then(|runtime| {
-            runtime.block_on(front.serve(listeners, stopped, |addresses| {
-                // The receiver waits below until it has this.
-                let _ = tell_address.send(addresses[0]);
+        let served = runtime.map_err(Into::into).and_then(|runtime| {
+            runtime.block_on(front.serve(listeners, stopped, async |addresses| {
+                let checked = state.check_upstream().await;
+                // The receiver waits below until it has this, and ends what is wrong.
+                let _ = tell_address.send(checked.map(|()| addresses[0]));
+                Ok(())
             }))
         });
         if let Err(error) = served {
             log::error!("serve: {error}");
         }
     })?;
-    let status =
-        address.recv().map_err(|_| "serve: no address to listen on".into()).and_then(|a| child(&args, a));
+    let address: Result<SocketAddr, Box<dyn Error>> = match address.recv() {
+        Ok(checked) => checked.map_err(Into::into),
+        Err(_) => Err("serve: no address to listen on".into()),
+    };
+    let status = address.and_then(|address| child(&args, address));
     stop.notify_one();
     // A panic there has ended the process already.
     let _ = serving.join();
@@ -96,7 +102,7 @@ pub(super) fn run(args: Run) -> Outcome {
 }
 
 /// Runs the command and passes signals on to it.
-fn child(args: &Run, address: SocketAddr) -> Result<ExitStatus, Box<dyn std::error::Error>> {
+fn child(args: &Run, address: SocketAddr) -> Result<ExitStatus, Box<dyn Error>> {
     let (program, arguments) = args.command.split_first().ok_or("no command given")?;
     let mut command = Command::new(program);
     command.args(arguments).env("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("http://{address}"));

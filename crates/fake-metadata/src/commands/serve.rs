@@ -50,12 +50,14 @@ pub(super) fn serve(args: Serve) -> Outcome {
         runtime.block_on(async {
             supervisor::watch();
             front
-                .serve(listeners, stop, |addresses| {
+                .serve(listeners, stop, async |addresses| {
+                    state.check_upstream().await?;
                     for address in addresses {
                         println!("listening on http://{address}");
                         log::info!("listening on http://{address}");
                     }
                     supervisor::ready();
+                    Ok(())
                 })
                 .await
         })

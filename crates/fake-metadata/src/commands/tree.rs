@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::Outcome;
 use crate::cli::Tree;
 use crate::state::Played;
+use crate::upstream;
 
 pub(super) fn tree(args: &Tree) -> Outcome {
     let loaded = args.configuration.sources().load()?;
@@ -20,7 +21,12 @@ pub(super) fn tree(args: &Tree) -> Outcome {
         return Err(format!("there is no API version {version} (there are {})", known.join(", ")).into());
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
+    // What an upstream answers is its own; asking it is not this command's.
+    let only_ours = loaded.config.upstream.is_some();
     for (path, leaf) in tree.walk(version) {
+        if only_ours && !upstream::is_ours(&format!("/{version}/{path}")) {
+            continue;
+        }
         writeln!(out, "/{version}/{path} {}", shown(leaf))?;
     }
     out.flush()?;

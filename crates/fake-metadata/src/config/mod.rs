@@ -25,6 +25,7 @@ pub(crate) use keys::KeyPath;
 use crate::callers::{CallersSettings, DefaultRole};
 use crate::events::EventSpec;
 use crate::logging::LogSettings;
+use crate::upstream;
 use error::one_line;
 use layer::Layer;
 pub(crate) use role::RoleSettings;
@@ -48,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) hop_limit: Option<HopLimit>,
     /// Names that a `Host` header may carry beside address literals and localhost.
     pub(crate) hosts: Vec<String>,
+    /// Another metadata service, to which everything but roles is passed on.
+    pub(crate) upstream: Option<upstream::Address>,
     /// The instance that is played.
     pub(crate) instance: imds::InstanceSpec,
     /// Paths set, replaced or (`false`) removed literally.
@@ -193,6 +196,12 @@ impl Sources {
             return Err(
                 loaded.refuse(&key, format!("there is no role {name:?} (add a table [roles.{name}])"))
             );
+        }
+        if let Some(upstream) = &loaded.config.upstream
+            && let Some(own) = upstream.among(&loaded.config.listen())
+        {
+            let message = format!("{upstream} {} (listen has {own})", upstream::LEADS_BACK);
+            return Err(loaded.refuse(&KeyPath::root().key("upstream"), message));
         }
         Ok(loaded)
     }

@@ -5,9 +5,10 @@
 //! wait: the role store, the signer.
 //!
 //! `listen` opens sockets, `connections` bounds what is open, `activity` and `io` watch each one,
-//! `limits` names the bounds, `service` answers, `host` and `peer` say whom.
+//! `limits` names the bounds, `service` answers, `answer` is what it comes to, `host` and `peer` say whom.
 
 mod activity;
+mod answer;
 mod body;
 mod connections;
 mod host;
@@ -32,6 +33,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use crate::callers::Connection;
+use crate::config::ConfigError;
 use crate::identity::Signer;
 use crate::state::State;
 use activity::{Activity, Clock, Phase};
@@ -87,20 +89,23 @@ impl Front {
     }
 
     /// Serves until `stop` is notified, then finishes what is in flight. Calls `ready` with the
-    /// addresses once they answer.
+    /// addresses once they answer, and ends when that fails.
     pub(crate) async fn serve(
         self: Arc<Self>,
         listeners: Vec<std::net::TcpListener>,
         stop: Arc<Notify>,
-        ready: impl FnOnce(&[SocketAddr]),
-    ) -> std::io::Result<()> {
+        ready: impl AsyncFnOnce(&[SocketAddr]) -> Result<(), ConfigError>,
+    ) -> Result<(), Box<dyn std::error::Error>> {
         let listeners =
             listeners.into_iter().map(TcpListener::from_std).collect::<std::io::Result<Vec<_>>>()?;
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()?;
         let accepting: Vec<_> =
             listeners.into_iter().map(|listener| tokio::spawn(self.clone().accept(listener))).collect();
         let sweeper = tokio::spawn(self.clone().sweep());
-        ready(&addresses);
+        tokio::select! {
+            answer = ready(&addresses) => answer?,
+            () = stop.notified() => stop.notify_one(),
+        }
         stop.notified().await;
         for task in accepting {
             task.abort();

@@ -4,27 +4,25 @@ use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use bytes::Bytes;
-use http::header::{self, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, HOST, HeaderMap, HeaderName};
+use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
-use hyper::ext::ReasonPhrase;
 use jiff::Timestamp;
 
 use super::Front;
+use super::answer::Answer;
 use super::body::Whole;
 use super::peer::Peer;
 use crate::callers::Connection;
 use crate::faults::{Asked, Met, Outcome};
 use crate::state::Live;
+use crate::upstream::{self, Failure, Route, Upstream};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
-const TOKEN_TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
+pub(super) const TOKEN_TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// A request needs credentials or signatures, at most one of each.
 const ROUNDS: usize = 4;
-/// The most headers a reply has.
-const HEADERS: usize = 8;
 /// Characters of a path that the log shows.
 const LOGGED_PATH: usize = 256;
 
@@ -59,12 +57,16 @@ pub(super) async fn answer(
     let now = Timestamp::now();
     let mut met = None;
     let reply = match refused_host(&live, &request) {
+        // Before anything else: whatever would be answered to our own request is not an upstream's answer.
+        _ if front.state.marker.came_round(request.headers()) => {
+            Answer::Loop(front.state.marker.onward(request.headers()))
+        }
         Some(host) => {
             log::warn!(
                 "{} refused: Host {host:?} is neither an address nor localhost (add the name to `hosts` in the configuration)",
                 peer.address
             );
-            imds::Reply::error(imds::Status::Forbidden)
+            Answer::Ours(imds::Reply::error(imds::Status::Forbidden))
         }
         None => reply_to(front, &request, caller, now, &mut met).await,
     };
@@ -75,7 +77,7 @@ pub(super) async fn answer(
         Some(Outcome::Hang) => return Err(Withheld::Hangs),
         Some(Outcome::Close) => return Err(Withheld::Closed),
         Some(Outcome::Reset) => return Err(Withheld::Reset),
-        Some(Outcome::Truncate) => return Ok(response(reply, now, true, Whole::cut)),
+        Some(Outcome::Truncate) => return Ok(reply.into_response(now, true, Whole::cut)),
         Some(Outcome::Status(_)) | None => {}
     }
     if withheld {
@@ -83,7 +85,7 @@ pub(super) async fn answer(
         return Err(Withheld::Closed);
     }
     let close = front.draining.load(Relaxed) || !asks_to_keep(&request);
-    Ok(response(reply, now, close, Whole::new))
+    Ok(reply.into_response(now, close, Whole::new))
 }
 
 /// Asks `imds`, and whoever else must be asked first.
@@ -93,7 +95,7 @@ async fn reply_to(
     caller: &Connection,
     now: Timestamp,
     met: &mut Option<Met>,
-) -> imds::Reply {
+) -> Answer {
     let headers = request.headers();
     let role = front.state.role(caller).await;
     let live = front.state.live().clone();
@@ -110,10 +112,13 @@ async fn reply_to(
             now = Timestamp::now();
         }
         match met.outcome {
-            Some(Outcome::Status(status)) => return imds::Reply::error(status).delivered(delivery(request)),
+            Some(Outcome::Status(status)) => {
+                return Answer::Ours(imds::Reply::error(status).delivered(delivery(request)));
+            }
             // It is not sent, so nobody need be asked for what it would say.
             Some(Outcome::Hang | Outcome::Close | Outcome::Reset) => {
-                return imds::Reply::error(imds::Status::ServiceUnavailable).delivered(delivery(request));
+                let unsent = imds::Reply::error(imds::Status::ServiceUnavailable);
+                return Answer::Ours(unsent.delivered(delivery(request)));
             }
             Some(Outcome::Truncate) | None => {}
         }
@@ -128,6 +133,11 @@ async fn reply_to(
         role: role.as_deref(),
         nonce: front.nonce(request.method()),
     };
+    if let Some(upstream) = &live.upstream
+        && let Some(answer) = passed_on(upstream, request, &snapshot, &asked, now).await
+    {
+        return answer;
+    }
     let mut credentials = None;
     let mut signatures = None;
     for _ in 0..ROUNDS {
@@ -136,7 +146,7 @@ async fn reply_to(
             signatures: signatures.as_deref(),
         };
         match imds::respond(&snapshot, &asked, &facts, now) {
-            imds::Outcome::Reply(reply) => return reply,
+            imds::Outcome::Reply(reply) => return Answer::Ours(reply),
             imds::Outcome::Needs(imds::Need::Credentials { role, .. }) => {
                 let fault = match (&live.faults, met.as_mut()) {
                     (Some(faults), Some(met)) => faults.strike_credentials(&struck, met, now, &mut roll),
@@ -156,7 +166,42 @@ async fn reply_to(
             }
         }
     }
-    imds::Reply::error(imds::Status::InternalServerError)
+    Answer::Ours(imds::Reply::error(imds::Status::InternalServerError))
+}
+
+/// The answer to a request that is not ours to answer in proxy mode; `None` when it is.
+async fn passed_on(
+    upstream: &Upstream,
+    request: &Request<Incoming>,
+    snapshot: &imds::Snapshot,
+    asked: &imds::Request<'_>,
+    now: Timestamp,
+) -> Option<Answer> {
+    let passage = match upstream::route(request.method(), asked.target) {
+        Route::Ours => return None,
+        Route::Withheld => None,
+        Route::Theirs(passage) => Some(passage),
+    };
+    let admitted = match imds::admit(snapshot, asked, now) {
+        Ok(admitted) => admitted,
+        Err(reply) => return Some(Answer::Ours(reply)),
+    };
+    let ours = |status| Answer::Ours(admitted.answer(asked.method, imds::Reply::error(status)));
+    let Some(passage) = passage else {
+        return Some(ours(imds::Status::NotFound));
+    };
+    let reply = match upstream.ask(request.method(), &passage, request.headers()).await {
+        Ok(reply) => reply,
+        Err(Failure::Loop) => return Some(Answer::Loop(upstream.onward(request.headers()))),
+        Err(failure) => return Some(ours(failure.status())),
+    };
+    let tree = snapshot.trees.tree(asked.role);
+    let reply = match passage.shown(reply, |path| tree.contains(path)) {
+        Ok(reply) => reply,
+        Err(failure) => return Some(ours(failure.status())),
+    };
+    let reply = if request.method() == Method::HEAD { reply.without_body() } else { reply };
+    Some(Answer::Theirs(reply, admitted))
 }
 
 /// The host a request names, when it is none that we answer for.
@@ -220,28 +265,10 @@ fn roll() -> f64 {
     getrandom::u32().map_or(0.0, |number| f64::from(number) / (f64::from(u32::MAX) + 1.0))
 }
 
-fn response(
-    reply: imds::Reply,
-    now: Timestamp,
-    close: bool,
-    body: impl FnOnce(Bytes) -> Whole,
-) -> Response<Whole> {
-    let status = reply.status();
-    let mut headers = HeaderMap::with_capacity(HEADERS);
-    headers.extend(reply.headers(now, close).map(|(name, value)| (name_of(name), value_of(value))));
-    let mut response = Response::new(body(reply.into_body()));
-    *response.status_mut() = StatusCode::from_u16(status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    *response.headers_mut() = headers;
-    if let Some(reason) = status.reason() {
-        response.extensions_mut().insert(ReasonPhrase::from_static(reason.as_bytes()));
-    }
-    response
-}
-
 fn log_line(
     request: &Request<Incoming>,
     peer: Peer,
-    reply: &imds::Reply,
+    answer: &Answer,
     begun: Instant,
     withheld: bool,
     met: Option<&Met>,
@@ -249,27 +276,29 @@ fn log_line(
     if !log::log_enabled!(log::Level::Info) {
         return;
     }
+    let (delivery, from) = answer.told();
     log::info!(
-        "{} {} {} {} {}us {}{}{}",
+        "{} {} {} {} {}us {}{}{}{}",
         peer.address,
         request.method(),
         Shown(request.uri().path()),
-        StatusOf(reply, met.and_then(|met| met.outcome)),
+        StatusOf(answer.code(), met.and_then(|met| met.outcome)),
         begun.elapsed().as_micros(),
-        reply.delivery().as_str(),
+        delivery,
+        from,
         if withheld { " withheld by hop-limit" } else { "" },
         Mark(met),
     );
 }
 
 /// The status of an answer as the log shows it; a dash for one that is never sent.
-struct StatusOf<'a>(&'a imds::Reply, Option<Outcome>);
+struct StatusOf(u16, Option<Outcome>);
 
-impl fmt::Display for StatusOf<'_> {
+impl fmt::Display for StatusOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.1 {
             Some(Outcome::Hang | Outcome::Close | Outcome::Reset) => f.write_str("-"),
-            _ => self.0.status().code().fmt(f),
+            _ => self.0.fmt(f),
         }
     }
 }
@@ -296,29 +325,5 @@ impl fmt::Display for Shown<'_> {
             write!(f, "{}", shown.escape_default())?;
         }
         if end < self.0.len() { f.write_str("...") } else { Ok(()) }
-    }
-}
-
-fn name_of(name: imds::HeaderName) -> HeaderName {
-    match name {
-        imds::HeaderName::TokenTtl => TOKEN_TTL,
-        imds::HeaderName::ContentType => header::CONTENT_TYPE,
-        imds::HeaderName::AcceptRanges => header::ACCEPT_RANGES,
-        imds::HeaderName::LastModified => header::LAST_MODIFIED,
-        imds::HeaderName::ContentLength => header::CONTENT_LENGTH,
-        imds::HeaderName::Date => header::DATE,
-        imds::HeaderName::Server => header::SERVER,
-        imds::HeaderName::Connection => CONNECTION,
-        imds::HeaderName::Allow => header::ALLOW,
-    }
-}
-
-fn value_of(value: imds::HeaderValue) -> HeaderValue {
-    match value {
-        imds::HeaderValue::Text(text) => HeaderValue::from_static(text),
-        imds::HeaderValue::Number(number) => number.into(),
-        imds::HeaderValue::Date(date) => {
-            HeaderValue::from_str(date.as_str()).expect("a date is printable ASCII")
-        }
     }
 }
