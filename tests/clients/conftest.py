@@ -19,15 +19,29 @@ def instance(make_instance):
 
 
 @pytest.fixture(scope="module")
-def s3(instance):
-    """The URL, on the instance, of a stand-in S3 that accepts the instance's role and nobody else."""
-    server = instance.spawn("/usr/bin/python3", str(TESTS / "support" / "s3.py"), "BaseIAMRole", stdout=subprocess.PIPE)
-    line = server.stdout.readline().decode()
-    assert line.startswith("listening on "), line
-    yield f"http://127.0.0.1:{line.split()[-1]}"
-    server.kill()
-    server.wait()
-    server.stdout.close()
+def s3_of():
+    """Starts a stand-in S3 on an instance that accepts the instance's role and nobody else, and returns its URL there."""
+    servers = []
+
+    def start(instance) -> str:
+        program = str(TESTS / "support" / "s3.py")
+        server = instance.spawn("/usr/bin/python3", program, "BaseIAMRole", stdout=subprocess.PIPE)
+        servers.append(server)
+        line = server.stdout.readline().decode()
+        assert line.startswith("listening on "), line
+        return f"http://127.0.0.1:{line.split()[-1]}"
+
+    yield start
+    for server in servers:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def s3(instance, s3_of):
+    """The stand-in S3 of the instance."""
+    return s3_of(instance)
 
 
 def go_program(name: str, folder: Path) -> Path:
@@ -57,6 +71,11 @@ def go_v2(shared_folder):
 @pytest.fixture(scope="session")
 def rust_client():
     return built(name="rust-client", cwd=CLIENTS / "rust")
+
+
+@pytest.fixture(scope="session")
+def rust_credentials():
+    return built(name="rust-credentials", cwd=CLIENTS / "rust")
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,16 @@
 mod event;
 mod fault;
 mod live;
+mod refusal;
 
+use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::client::Endpoint;
 use crate::config::{KeyPath, Sources};
 use crate::places::{Surroundings, default_config};
 
@@ -164,8 +169,8 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) configuration: Configuration,
     /// Address and port to listen on; may be given several times; port 0 picks a free one
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub(crate) listen: Vec<std::net::SocketAddr>,
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address_and_port)]
+    pub(crate) listen: Vec<SocketAddr>,
     #[command(flatten)]
     pub(crate) events: EventFlags,
     #[command(flatten)]
@@ -209,10 +214,11 @@ pub(crate) struct Get {
     #[arg(
         long,
         value_name = "URL",
+        value_parser = endpoint,
         env = "AWS_EC2_METADATA_SERVICE_ENDPOINT",
         default_value = "http://169.254.169.254"
     )]
-    pub(crate) endpoint: String,
+    pub(crate) endpoint: Endpoint,
     /// Ask without a session token, as an IMDSv1 client does
     #[arg(long)]
     pub(crate) v1: bool,
@@ -301,6 +307,27 @@ pub(crate) enum Generated {
     Zsh,
     /// Completions for fish
     Fish,
+    /// Every command with what it takes, in JSON, for tests that must not forget one
+    Arguments,
+}
+
+/// What was typed.
+///
+/// # Errors
+/// The exit code, after help was printed or the reason of a refusal.
+pub(crate) fn parse() -> Result<Cli, ExitCode> {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    Cli::try_parse_from(&words)
+        .map_err(|error| refusal::finish(&error, Cli::command(), words.get(1..).unwrap_or_default()))
+}
+
+fn address_and_port(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "write ADDRESS:PORT, as in 127.0.0.1:8000 or [::1]:8000 (port 0 is a free one)".into())
+}
+
+fn endpoint(text: &str) -> Result<Endpoint, String> {
+    text.parse::<Endpoint>().map_err(|e| e.to_string())
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {
@@ -332,8 +359,6 @@ impl Configuration {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -32,8 +32,9 @@ mod vital;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    commands::run(cli::Cli::parse())
+    match cli::parse() {
+        Ok(cli) => commands::run(cli),
+        Err(code) => code,
+    }
 }

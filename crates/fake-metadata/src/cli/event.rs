@@ -1,12 +1,14 @@
 //! `event ...`, and the same words after `--event` of `serve` and `run`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use imds::{LifecycleState, MaintenanceCode, SpotAction};
 
-use super::DaemonSocket;
+use super::{DaemonSocket, refusal};
 use crate::events::{CallerName, Clock, EventSpec, Kind, Names, Script, When};
 
 /// `fake-metadata event`
@@ -161,8 +163,14 @@ pub(crate) struct AudienceArgs {
     #[arg(long, value_name = "ADDRESS|ROLE")]
     only: Vec<CallerName>,
     /// Only the first so many addresses that ask
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = count)]
     first: Option<u32>,
+}
+
+/// How many of something: one at least.
+pub(super) fn count(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| format!("write a whole number from 1 to {}", u32::MAX))
 }
 
 fn names<T: Copy>(all: &[T], name: impl Fn(T) -> &'static str) -> PossibleValuesParser {
@@ -242,13 +250,18 @@ struct Line {
 
 fn line(text: &str) -> Result<EventSpec, String> {
     let words = shlex::split(text).ok_or_else(|| "a quotation mark is not closed".to_owned())?;
-    let parsed = Line::try_parse_from(words).map_err(|error| {
-        let text = error.render().to_string();
-        let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage"));
-        let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
-        lines.join(" ").trim_start_matches("error: ").to_owned()
-    })?;
-    let (spec, _) = parsed.event.into_spec();
+    let describe = |error: clap::Error| {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        refusal::describe(&error, Line::command(), &words)
+    };
+    let matches = Line::command().try_get_matches_from(&words).map_err(describe)?;
+    let (_, given) = matches.subcommand().ok_or("an event is missing")?;
+    if given.value_source("control") == Some(ValueSource::CommandLine) {
+        return Err(
+            "--control is for `fake-metadata event`: this daemon is the one that is started".to_owned()
+        );
+    }
+    let (spec, _) = Line::from_arg_matches(&matches).map_err(describe)?.event.into_spec();
     spec.resolve(&Clock::system(), 0).map_err(|e| e.to_string())?;
     Ok(spec)
 }

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::DaemonSocket;
+use super::event::count;
 use crate::events::{CallerName, duration};
 use crate::faults::{FaultError, FaultSpec, Kind};
 
@@ -43,7 +44,7 @@ pub(crate) enum AddFault {
     /// Answer late
     Delay {
         /// How late, such as 250ms or 2s
-        #[arg(value_name = "DURATION", allow_hyphen_values = true)]
+        #[arg(value_name = "DURATION", value_parser = a_duration)]
         delay: String,
         #[command(flatten)]
         limits: Limits,
@@ -51,7 +52,7 @@ pub(crate) enum AddFault {
     /// Answer with a status: 401, 403, 404, 429, 500 or 503
     Status {
         /// The status
-        #[arg(allow_hyphen_values = true, value_parser = status)]
+        #[arg(allow_negative_numbers = true, value_parser = status)]
         status: u16,
         #[command(flatten)]
         limits: Limits,
@@ -81,7 +82,7 @@ pub(crate) enum AddFault {
     /// Refuse requests beyond so many a second
     Throttle {
         /// Requests a second
-        #[arg(value_name = "N", allow_hyphen_values = true)]
+        #[arg(value_name = "N", allow_negative_numbers = true, value_parser = per_second)]
         per_second: f64,
         /// What the others are answered: 429 or 503
         #[arg(long, default_value = "503", value_parser = throttle_status)]
@@ -105,10 +106,10 @@ pub(crate) struct Limits {
     #[arg(long = "for", value_name = "DURATION", allow_hyphen_values = true, value_parser = a_duration, conflicts_with = "times")]
     length: Option<String>,
     /// So many times
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = count)]
     times: Option<u32>,
     /// A share of the requests, more than 0 and at most 1
-    #[arg(long, value_name = "SHARE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true, value_parser = share)]
     rate: Option<f64>,
     #[command(flatten)]
     daemon: DaemonSocket,
@@ -116,6 +117,14 @@ pub(crate) struct Limits {
 
 fn a_duration(text: &str) -> Result<String, String> {
     duration(text).map(|_| text.to_owned())
+}
+
+fn per_second(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| "write how many requests a second, as in 5 or 0.5".to_owned())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| "write a share of the requests, more than 0 and at most 1, as in 0.3".to_owned())
 }
 
 fn number(text: &str, all: &[imds::Status]) -> Result<u16, String> {

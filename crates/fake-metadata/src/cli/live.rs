@@ -21,7 +21,7 @@ pub(crate) struct LiveArgs {
 pub(crate) struct Set {
     /// Paths and their values: PATH VALUE, and more of them to be changed at once. A path is below meta-data
     /// unless it starts with `meta-data`, `dynamic`, `user-data` or a version
-    #[arg(value_name = "PATH VALUE", required = true, num_args = 2.., allow_hyphen_values = true)]
+    #[arg(value_name = "PATH VALUE", required = true, num_args = 2.., allow_negative_numbers = true)]
     pub(crate) pairs: Vec<String>,
     #[command(flatten)]
     pub(crate) live: LiveArgs,
@@ -47,7 +47,7 @@ pub(crate) enum TagsCommand {
     #[command(after_long_help = "Example: fake-metadata tags set Name web-1 Team core")]
     Set {
         /// Keys and their values: KEY VALUE, and more of them
-        #[arg(value_name = "KEY VALUE", required = true, num_args = 2.., allow_hyphen_values = true)]
+        #[arg(value_name = "KEY VALUE", required = true, num_args = 2.., allow_negative_numbers = true)]
         pairs: Vec<String>,
         #[command(flatten)]
         live: LiveArgs,

@@ -52,8 +52,11 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         match error.downcast_ref::<ControlError>() {
             Some(ControlError::Refused { usage: true, .. }) => WRONG_USAGE.into(),
             _ if error.is::<Usage>() => WRONG_USAGE.into(),
-            _ if error.is::<ConfigError>() => BAD_CONFIGURATION.into(),
-            _ => ExitCode::FAILURE,
+            _ => match error.downcast_ref::<ConfigError>() {
+                Some(error) if error.is_of_an_option() => WRONG_USAGE.into(),
+                Some(_) => BAD_CONFIGURATION.into(),
+                None => ExitCode::FAILURE,
+            },
         }
     })
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use imds::Leaf;
 use jiff::Timestamp;
 
-use super::Outcome;
+use super::{Outcome, Usage};
 use crate::cli::Tree;
 use crate::state::Played;
 use crate::upstream;
@@ -18,7 +18,8 @@ pub(super) fn tree(args: &Tree) -> Outcome {
     let version = args.api_version.as_str();
     if !tree.versions().any(|name| name == version) {
         let known: Vec<&str> = tree.versions().collect();
-        return Err(format!("there is no API version {version} (there are {})", known.join(", ")).into());
+        let message = format!("there is no API version {version} (there are {})", known.join(", "));
+        return Err(Usage(message).into());
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
     // What an upstream answers is its own; asking it is not this command's.

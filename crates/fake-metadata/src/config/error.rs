@@ -48,6 +48,16 @@ pub(crate) enum ConfigError {
 }
 
 impl ConfigError {
+    /// Whether it is an option of the command line that is wrong.
+    pub(crate) fn is_of_an_option(&self) -> bool {
+        match self {
+            ConfigError::Syntax { origin, .. }
+            | ConfigError::UnknownKey { origin, .. }
+            | ConfigError::Value { origin, .. } => matches!(origin, Origin::Flag(_)),
+            _ => false,
+        }
+    }
+
     pub(crate) fn state(problem: impl ToString) -> Self {
         ConfigError::State(problem.to_string())
     }

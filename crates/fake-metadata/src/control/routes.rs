@@ -73,7 +73,7 @@ pub(crate) fn route(state: &Arc<State>, method: &str, target: &str, body: &[u8])
         ("GET", "v1/changes") => Ok(live::list(state)),
         ("POST", "v1/changes") => live::change(state, parsed(body)?),
         ("GET", "v1/faults") => Ok(faults::list(state)),
-        ("POST", "v1/faults") => faults::add(state, parsed(body)?),
+        ("POST", "v1/faults") => faults::add(state, &parsed(body)?),
         ("POST", "v1/faults/clear") => faults::clear(state, &parsed(body)?),
         _ => Err(Refused::absent(format!("the control API has no {method} {path}"))),
     }

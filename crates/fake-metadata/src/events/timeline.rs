@@ -142,8 +142,11 @@ impl Timeline {
     ) -> Result<usize, EventError> {
         if let Some(unknown) = ids.iter().find(|id| self.events.iter().all(|event| event.id != **id)) {
             let known: Vec<&str> = self.events.iter().map(|event| event.id.as_str()).collect();
-            let known = if known.is_empty() { "there are none".to_owned() } else { known.join(", ") };
-            return Err(EventError::new("id", format!("there is no event {unknown:?}: events are {known}")));
+            let known = match known.is_empty() {
+                true => "there are none".to_owned(),
+                false => format!("events are {}", known.join(", ")),
+            };
+            return Err(EventError::new("id", format!("there is no event {unknown:?}: {known}")));
         }
         let mut cleared = 0;
         self.events = std::mem::take(&mut self.events)

@@ -44,8 +44,11 @@ impl Faults {
     pub(crate) fn clear(&mut self, ids: &[String]) -> Result<usize, FaultError> {
         if let Some(unknown) = ids.iter().find(|id| self.faults.iter().all(|fault| fault.id != **id)) {
             let known: Vec<&str> = self.faults.iter().map(|fault| fault.id.as_str()).collect();
-            let known = if known.is_empty() { "there are none".to_owned() } else { known.join(", ") };
-            return Err(FaultError::new("id", format!("there is no fault {unknown:?}: faults are {known}")));
+            let known = match known.is_empty() {
+                true => "there are none".to_owned(),
+                false => format!("faults are {}", known.join(", ")),
+            };
+            return Err(FaultError::new("id", format!("there is no fault {unknown:?}: {known}")));
         }
         let before = self.faults.len();
         self.faults.retain(|fault| !ids.is_empty() && !ids.contains(&fault.id));

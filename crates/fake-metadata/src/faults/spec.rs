@@ -1,6 +1,7 @@
 //! One fault as it is asked for: what goes wrong, for whom, and for how long.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::glob::Glob;
 use crate::events::{CallerName, duration};
@@ -117,6 +118,25 @@ pub(crate) struct FaultSpec {
 }
 
 impl FaultSpec {
+    /// The fault that a request describes.
+    ///
+    /// # Errors
+    /// What is none; and a key that says nothing about such a fault, which serde lets pass beside a
+    /// flattened kind.
+    pub(crate) fn read(request: &Value) -> Result<FaultSpec, FaultError> {
+        let wrong = |e: serde_json::Error| FaultError::new("fault", e.to_string());
+        let spec = FaultSpec::deserialize(request).map_err(wrong)?;
+        let known = serde_json::to_value(&spec).map_err(wrong)?;
+        let given = request.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+        let unknown = given.map(|(key, _)| key).find(|key| known.get(key.as_str()).is_none());
+        match unknown {
+            Some(key) => {
+                Err(FaultError::new("fault", format!("{key:?} says nothing about {}", spec.kind.name())))
+            }
+            None => Ok(spec),
+        }
+    }
+
     /// Refuses what makes no sense whatever is served.
     pub(crate) fn check(&self) -> Result<(), FaultError> {
         let refuse = |key, message: String| Err(FaultError::new(key, message));

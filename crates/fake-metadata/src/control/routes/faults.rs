@@ -26,7 +26,8 @@ pub(super) fn list(state: &State) -> Value {
     json!({ "faults": state.world().faults.list(Timestamp::now()) })
 }
 
-pub(super) fn add(state: &State, spec: FaultSpec) -> Result<Value, Refused> {
+pub(super) fn add(state: &State, request: &Value) -> Result<Value, Refused> {
+    let spec = FaultSpec::read(request)?;
     let now = Timestamp::now();
     let fault = state.change(|world| {
         if let Some(caller) = &spec.caller {
