@@ -5,6 +5,7 @@
 //! - `front` serves the metadata address, `imds` decides what it says;
 //! - `callers` finds out who asks, and so which role is given;
 //! - `control` is the API on the Unix socket that commands use;
+//! - `recording` reads and writes what is served with `--snapshot`;
 //! - `identity` signs documents, `state_dir` keeps keys, `places` says where things are;
 //! - `logging`, `signals`, `supervisor` and `vital` are the process's own housekeeping.
 
@@ -21,6 +22,7 @@ mod identity;
 mod live;
 mod logging;
 mod places;
+mod recording;
 mod role_documents;
 mod signals;
 mod state;
