@@ -6,11 +6,13 @@ use serde_json::Value;
 use crate::config::{Command, parse_bool};
 use crate::settings::Settings;
 
+/// The version that is stood in for, as AEMM prints it: alone.
+pub(crate) const VERSION: &str = "v1.13.0";
+
 /// ec2-metadata-mock is a tool to mock Amazon EC2 instance metadata.
 #[derive(Debug, Parser)]
 #[command(
     name = "ec2-metadata-mock",
-    version = "v1.13.0",
     disable_version_flag = true,
     about = "Tool to mock Amazon EC2 instance metadata",
     after_help = "This is fake-metadata's stand-in for AEMM 1.13. New scripts may prefer `fake-metadata serve`, and \
@@ -23,8 +25,8 @@ pub(crate) struct Cli {
     #[command(flatten)]
     global: Global,
     /// version for ec2-metadata-mock
-    #[arg(short = 'v', long, action = clap::ArgAction::Version)]
-    version: Option<bool>,
+    #[arg(short = 'v', long)]
+    pub(crate) version: bool,
 }
 
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use jiff::Timestamp;
 
-use crate::cli::Cli;
+use crate::cli::{Cli, VERSION};
 use crate::config::{Command, Config};
 use crate::mock::Mock;
 use crate::server;
@@ -25,6 +25,10 @@ const WATCH: Duration = Duration::from_millis(500);
 /// Runs `ec2-metadata-mock` with the process's arguments and environment.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    if cli.version {
+        println!("{VERSION}");
+        return ExitCode::SUCCESS;
+    }
     let start = Timestamp::now();
     let file = Source::find(cli.config_file());
     let config = match load(&cli, &file, start) {

@@ -3,6 +3,7 @@
 mod event;
 mod fault;
 mod live;
+mod record;
 mod refusal;
 
 use std::ffi::OsString;
@@ -19,6 +20,7 @@ use crate::places::{Surroundings, default_config};
 pub(crate) use event::{AddEvent, EventCommand, EventFlags, script as event_script};
 pub(crate) use fault::FaultCommand;
 pub(crate) use live::{EndpointMode, LiveArgs, Set, TagsCommand, TokensMode, Unset, UserData};
+pub(crate) use record::Record;
 
 /// A local EC2 instance metadata service.
 #[derive(Debug, Parser)]
@@ -148,6 +150,16 @@ pub(crate) enum Command {
         #[command(flatten)]
         live: LiveArgs,
     },
+    /// Write everything that a metadata service answers to a file, to be served elsewhere
+    ///
+    /// Reads the whole tree under every API version, as an IMDSv2 client. Credentials and signatures are not
+    /// asked for; user data is in the file as it is. `serve --snapshot FILE` serves the recording with
+    /// credentials and signatures of its own.
+    #[command(
+        after_long_help = "Examples, on an instance:\n  fake-metadata record --anonymise -o web-1.json\n  \
+                                 fake-metadata record --versions latest,2021-03-23 -o -"
+    )]
+    Record(Record),
     /// The identity that signs the instance identity document
     Identity {
         #[command(subcommand)]
@@ -255,6 +267,9 @@ pub(crate) struct Configuration {
     /// Configuration file [default: /etc/fake-metadata/config.toml where it exists]
     #[arg(long, value_name = "FILE", env = "FAKE_METADATA_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+    /// Serve this recording, made with `fake-metadata record`, in place of a configured instance
+    #[arg(long, value_name = "FILE")]
+    pub(crate) snapshot: Option<PathBuf>,
     /// Whether a session token is needed
     #[arg(long, value_name = "MODE", value_parser = ["optional", "required"])]
     pub(crate) tokens: Option<String>,
@@ -348,6 +363,12 @@ impl Configuration {
         let root = KeyPath::root();
         if let Some(mode) = &self.tokens {
             flags.push((format!("--tokens {mode}"), root.key("tokens"), mode.clone()));
+        }
+        if let Some(file) = &self.snapshot {
+            // Typed where the person is, not where the configuration lies.
+            let whole = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+            let value = format!("{:?}", whole.display().to_string());
+            flags.push((format!("--snapshot {}", file.display()), root.key("snapshot"), value));
         }
         if let Some(level) = &self.log_level {
             flags.push((format!("--log-level {level}"), root.key("log").key("level"), level.clone()));

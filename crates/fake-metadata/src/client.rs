@@ -65,8 +65,14 @@ impl fmt::Display for Endpoint {
 }
 
 impl Endpoint {
-    fn authority(&self) -> String {
+    /// What a `Host` header names.
+    pub(crate) fn authority(&self) -> String {
         if self.port == 80 { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
+    }
+
+    /// What to connect to.
+    pub(crate) fn target(&self) -> (&str, u16) {
+        (self.host.trim_matches(['[', ']']), self.port)
     }
 
     /// A session token for six hours.
@@ -92,8 +98,7 @@ impl Endpoint {
         path: &str,
         header: Option<(&str, &str)>,
     ) -> Result<Bytes, ClientError> {
-        let target = (self.host.trim_matches(['[', ']']), self.port);
-        let stream = TcpStream::connect(target)
+        let stream = TcpStream::connect(self.target())
             .await
             .map_err(|cause| ClientError::Connect { endpoint: self.clone(), cause })?;
         let (status, body) = self.exchange(stream, &method, path, header).await.map_err(|cause| {

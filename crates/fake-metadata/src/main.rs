@@ -6,6 +6,7 @@
 //! - `callers` finds out who asks, and so which role is given;
 //! - `upstream` passes other paths on to another service, in proxy mode;
 //! - `control` is the API on the Unix socket that commands use;
+//! - `recording` reads and writes what is served with `--snapshot`;
 //! - `identity` signs documents, `state_dir` keeps keys, `places` says where things are;
 //! - `logging`, `signals`, `supervisor` and `vital` are the process's own housekeeping.
 
@@ -22,6 +23,7 @@ mod identity;
 mod live;
 mod logging;
 mod places;
+mod recording;
 mod role_documents;
 mod signals;
 mod state;

@@ -67,7 +67,7 @@ impl Played {
         }
         credentials::Store::check(&config.role_specs(), &settings(config))
             .map_err(|e| refuse_role(loaded, e))?;
-        let trees = trees(loaded, &spec, Vec::new(), launch)?;
+        let trees = trees(loaded, &spec, &InstanceChanges::default(), Vec::new(), launch)?;
         let events = configured_events(loaded, launch)?;
         Ok(Played { spec, changed: InstanceChanges::default(), more: Vec::new(), trees, events })
     }
@@ -82,7 +82,7 @@ impl Played {
     ) -> Result<Played, ConfigError> {
         let mut spec = self.spec.clone();
         changed.apply(&mut spec).map_err(|m| loaded.refuse(&KeyPath::root().key("instance"), m))?;
-        let trees = trees(loaded, &spec, more.clone(), launch)?;
+        let trees = trees(loaded, &spec, &changed, more.clone(), launch)?;
         Ok(Played { changed, more, trees, ..self.clone() })
     }
 
@@ -95,17 +95,24 @@ impl Played {
 fn trees(
     loaded: &Loaded,
     spec: &imds::InstanceSpec,
+    changed: &InstanceChanges,
     more: Vec<imds::RoleEntry>,
     launch: Timestamp,
 ) -> Result<imds::Trees, ConfigError> {
     let config = &loaded.config;
+    let roles: Vec<imds::RoleEntry> =
+        config.roles().iter().map(|(name, role)| role.entry(name)).chain(more).collect();
+    let refuse = |e: imds::TreeError| loaded.refuse(&KeyPath::root().key("tree").key(&e.path), e.message);
+    if let Some(recording) = &loaded.recording {
+        // As with an instance, what is said of a path goes before what follows from a tag.
+        let mut edits = changed.edits(recording)?;
+        edits.extend(&config.tree);
+        return imds::Trees::recorded(recording, &roles, &edits, launch).map_err(refuse);
+    }
     let key = KeyPath::root().key("instance");
     let instance =
         imds::Instance::resolve(spec, launch).map_err(|e| loaded.refuse(&key.below(&e.key), e.message))?;
-    let roles: Vec<imds::RoleEntry> =
-        config.roles().iter().map(|(name, role)| role.entry(name)).chain(more).collect();
-    imds::Trees::build(&instance, &roles, &config.tree)
-        .map_err(|e| loaded.refuse(&KeyPath::root().key("tree").key(&e.path), e.message))
+    imds::Trees::build(&instance, &roles, &config.tree).map_err(refuse)
 }
 
 /// The events of the configuration, by the clock at the start of the daemon.
@@ -131,9 +138,8 @@ pub(crate) fn add_event(
     for name in spec.only.iter().flat_map(|names| &names.0) {
         name.known(roles.keys()).map_err(|message| EventError::new("only", message))?;
     }
-    let state = loaded.config.instance.target_lifecycle_state.as_deref();
     let random = random().map_err(|e| EventError::new("event-id", e.to_string()))?;
-    events.add(spec, origin, clock, state.and_then(imds::LifecycleState::named), u128::from_be_bytes(random))
+    events.add(spec, origin, clock, loaded.target_lifecycle_state(), u128::from_be_bytes(random))
 }
 
 /// What the roles' sources share.
@@ -400,6 +406,7 @@ impl State {
             "pid": std::process::id(),
             "started": self.launch.to_string(),
             "configuration": self.sources.file,
+            "snapshot": world.loaded.config.snapshot,
             "instance-id": instance.instance_id(),
             "tokens": snapshot.tokens,
             "endpoint": snapshot.endpoint,

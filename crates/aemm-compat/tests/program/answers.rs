@@ -220,6 +220,18 @@ fn only_the_first_clients_see_events() {
 }
 
 #[test]
+fn a_forwarded_request_counts_for_whoever_forwards_it() {
+    let mock = Mock::start(&["--mock-ip-count", "1"]);
+    let status = |path: &str, client: &str| mock.ask("GET", path, &[("X-Forwarded-For", client)]).status;
+    for path in [SPOT, EVENTS, STATE] {
+        assert_eq!((status(path, "192.0.2.1"), status(path, "192.0.2.2")), (200, 200), "{path}");
+    }
+    let ttl = ("X-aws-ec2-metadata-token-ttl-seconds", "60");
+    let put = mock.ask("PUT", "/latest/api/token", &[ttl, ("X-Forwarded-For", "192.0.2.1")]);
+    assert_eq!(put.status, 200, "which EC2 refuses");
+}
+
+#[test]
 fn a_delay_is_kept_in_real_time() {
     for arguments in [&["--mock-delay-sec", "2"][..], &["spot", "-d", "2", "-r", "2010-10-26T11:11:11Z"]] {
         let begun = Instant::now();

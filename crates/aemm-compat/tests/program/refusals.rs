@@ -67,9 +67,11 @@ fn a_taken_port() {
 
 #[test]
 fn version_and_help() {
-    let output = run(&["--version"], &[]);
-    assert!(output.status.success());
-    assert!(String::from_utf8(output.stdout).unwrap().contains("v1.13.0"));
+    for flag in ["--version", "-v"] {
+        let output = run(&[flag], &[]);
+        assert!(output.status.success());
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "v1.13.0\n");
+    }
     for arguments in [&["--help"][..], &["spot", "-h"], &["events", "--help"], &["help", "asglifecycle"]] {
         let output = run(arguments, &[]);
         assert!(output.status.success(), "{arguments:?}");

@@ -8,6 +8,7 @@ mod generate;
 mod get;
 mod identity;
 mod live;
+mod record;
 mod run;
 mod serve;
 mod tree;
@@ -43,6 +44,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::UserData(args) => live::user_data(&args),
         Command::Tokens { mode, live } => live::tokens(mode, &live),
         Command::Endpoint { mode, live } => live::endpoint(mode, &live),
+        Command::Record(args) => record::record(&args),
         Command::Identity { command: IdentityCommand::Certificate(places) } => identity::certificate(&places),
         Command::Generate { what, subcommand } => generate::generate(what, subcommand.as_deref()),
     };

@@ -15,6 +15,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -25,6 +26,7 @@ pub(crate) use keys::KeyPath;
 use crate::callers::{CallersSettings, DefaultRole};
 use crate::events::EventSpec;
 use crate::logging::LogSettings;
+use crate::recording;
 use crate::upstream;
 use error::one_line;
 use layer::Layer;
@@ -51,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) hosts: Vec<String>,
     /// Another metadata service, to which everything but roles is passed on.
     pub(crate) upstream: Option<upstream::Address>,
+    /// A recording to serve in place of an instance.
+    pub(crate) snapshot: Option<PathBuf>,
     /// The instance that is played.
     pub(crate) instance: imds::InstanceSpec,
     /// Paths set, replaced or (`false`) removed literally.
@@ -58,6 +62,9 @@ pub(crate) struct Config {
     /// Roles by name, read one by one so that an error names its key.
     #[serde(skip)]
     roles: BTreeMap<String, RoleSettings>,
+    /// The name of the recorded instance's role (`Some(None)`: it had none), where a recording is served.
+    #[serde(skip)]
+    recorded_role: Option<Option<String>>,
     /// Who gets which role.
     pub(crate) callers: CallersSettings,
     /// What happens to the instance, at a time or so long after the start.
@@ -108,12 +115,18 @@ impl Config {
         }
     }
 
-    /// The roles there are: those configured, or the generated default.
+    /// The roles there are: those configured, or the generated default; with a recording, the recorded
+    /// instance's, if it had one.
     pub(crate) fn roles(&self) -> Cow<'_, BTreeMap<String, RoleSettings>> {
-        if self.roles.is_empty() {
-            return Cow::Owned(BTreeMap::from([(DEFAULT_ROLE.to_owned(), RoleSettings::default())]));
+        let default = match &self.recorded_role {
+            _ if !self.roles.is_empty() => None,
+            Some(recorded) => recorded.as_deref(),
+            None => Some(DEFAULT_ROLE),
+        };
+        match default {
+            Some(name) => Cow::Owned(BTreeMap::from([(name.to_owned(), RoleSettings::default())])),
+            None => Cow::Borrowed(&self.roles),
         }
-        Cow::Borrowed(&self.roles)
     }
 
     /// Where the credentials of each role come from.
@@ -121,16 +134,17 @@ impl Config {
         self.roles().iter().map(|(name, role)| (name.clone(), role.source.clone())).collect()
     }
 
-    /// The role of a caller that nothing else matches. Unset, it is the only role, or the one named
-    /// [`DEFAULT_ROLE`]; with several others there is none.
+    /// The role of a caller that nothing else matches. Unset, it is the recorded instance's where that is
+    /// served, else the only role, or the one named [`DEFAULT_ROLE`]; with several others there is none.
     pub(crate) fn default_role(&self) -> Option<String> {
         match &self.callers.default {
             Some(DefaultRole::Name(name)) => Some(name.clone()),
             Some(DefaultRole::Switch(false)) => None,
             Some(DefaultRole::Switch(true)) | None => {
                 let roles = self.roles();
-                let named = roles.contains_key(DEFAULT_ROLE).then(|| DEFAULT_ROLE.to_owned());
-                named.or_else(|| roles.keys().next().filter(|_| roles.len() == 1).cloned())
+                let recorded = self.recorded_role.iter().flatten().map(String::as_str);
+                let named = recorded.chain([DEFAULT_ROLE]).find(|name| roles.contains_key(*name));
+                named.map(str::to_owned).or_else(|| roles.keys().next().filter(|_| roles.len() == 1).cloned())
             }
         }
     }
@@ -155,6 +169,8 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// The folder that relative file names of the configuration start from.
     pub(crate) folder: PathBuf,
+    /// What is served in place of an instance.
+    pub(crate) recording: Option<Arc<imds::Recording>>,
     layer: Layer,
 }
 
@@ -165,6 +181,45 @@ impl Loaded {
         let aliased = instance.key("private-ipv4");
         let written = if *key == instance.key("local-ipv4") && !named { &aliased } else { key };
         value_error(&self.layer, written, message.into())
+    }
+}
+
+impl Loaded {
+    /// Reads the recording that `snapshot` names.
+    fn read_recording(&mut self) -> Result<(), ConfigError> {
+        let Some(file) = &self.config.snapshot else { return Ok(()) };
+        let key = KeyPath::root().key("snapshot");
+        let recording =
+            recording::read(&self.folder.join(file)).map_err(|e| self.refuse(&key, e.to_string()))?;
+        if let Some(said) = self.layer.values.get("instance").and_then(Value::as_table)
+            && let Some(name) = said.keys().next()
+        {
+            let message = "a snapshot is served, which is an instance of its own (change it under [tree])";
+            return Err(self.refuse(&KeyPath::root().key("instance").key(name), message));
+        }
+        self.config.recorded_role = Some(recording.role().map(str::to_owned));
+        self.recording = Some(Arc::new(recording));
+        Ok(())
+    }
+
+    /// The tags of the instance as configured or recorded.
+    pub(crate) fn tags(&self) -> BTreeMap<String, String> {
+        match &self.recording {
+            Some(recording) => recording.tags(),
+            None => self.config.instance.tags.clone().unwrap_or_default(),
+        }
+    }
+
+    /// `autoscaling/target-lifecycle-state` as configured or recorded.
+    pub(crate) fn target_lifecycle_state(&self) -> Option<imds::LifecycleState> {
+        let state = match &self.recording {
+            Some(recording) => {
+                let value = recording.value("meta-data/autoscaling/target-lifecycle-state")?;
+                std::str::from_utf8(value).ok()?
+            }
+            None => self.config.instance.target_lifecycle_state.as_deref()?,
+        };
+        imds::LifecycleState::named(state)
     }
 }
 
@@ -188,7 +243,8 @@ impl Sources {
         layer.lay(flags);
         let mut config = read(&layer)?;
         config.events.extend(self.events.iter().cloned());
-        let loaded = Loaded { config, folder, layer };
+        let mut loaded = Loaded { config, folder, recording: None, layer };
+        loaded.read_recording()?;
         if let Some(DefaultRole::Name(name)) = &loaded.config.callers.default
             && !loaded.config.roles().contains_key(name)
         {

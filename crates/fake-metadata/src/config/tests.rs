@@ -96,6 +96,45 @@ fn the_default_role_is_the_only_one_or_the_named_one() {
     assert_eq!(role("[callers]\ndefault = false"), None);
 }
 
+const RECORDING: &str = r#"{"format": "fake-metadata recording 1", "versions": {"latest": {"paths": {
+    "": ["meta-data"],
+    "meta-data": ["autoscaling/", "iam/"],
+    "meta-data/autoscaling/target-lifecycle-state": "InService",
+    "meta-data/iam/security-credentials/app": {"secret": true},
+    "meta-data/tags/instance/Name": "web"
+}}}}"#;
+
+#[test]
+fn a_recording_takes_the_place_of_the_instance() {
+    let file = written(RECORDING);
+    let snapshot = format!("snapshot = {:?}\n", file.path());
+    let loaded = load(&snapshot, &[], &[]).unwrap();
+    assert_eq!(loaded.config.default_role().as_deref(), Some("app"));
+    assert_eq!(loaded.tags(), [("Name".to_owned(), "web".to_owned())].into());
+    assert_eq!(loaded.target_lifecycle_state(), imds::LifecycleState::named("InService"));
+    let role = |more: &str| load(&format!("{snapshot}{more}"), &[], &[]).unwrap().config.default_role();
+    assert_eq!(role("[roles.BaseIAMRole]\n[roles.app]\n").as_deref(), Some("app"));
+    assert_eq!(role("[roles.BaseIAMRole]\n").as_deref(), Some("BaseIAMRole"));
+    assert_eq!(role("[callers]\ndefault = false\n"), None);
+    let both = load(&format!("{snapshot}[instance]\nregion = \"eu-west-1\"\n"), &[], &[]).unwrap_err();
+    assert!(both.starts_with("config.toml:3: instance.region: a snapshot is served"), "{both}");
+    let without_role = written(
+        &RECORDING.replace("iam/security-credentials/app", "x").replace("{\"secret\": true}", "\"\""),
+    );
+    let loaded = load(&format!("snapshot = {:?}\n", without_role.path()), &[], &[]).unwrap();
+    assert_eq!((loaded.config.default_role(), loaded.config.roles().len()), (None, 0));
+}
+
+#[test]
+fn a_recording_that_cannot_be_used_is_told_where_it_is_named() {
+    let error = load("\nsnapshot = \"/nowhere/r.json\"\n", &[], &[]).unwrap_err();
+    assert!(error.starts_with("config.toml:2: snapshot: read /nowhere/r.json: "), "{error}");
+    let file = written("{\n  \"format\": 5\n}");
+    let error = load("", &[], &[("snapshot", file.path().to_str().unwrap())]).unwrap_err();
+    let start = format!("option --set snapshot={0}: snapshot: {0}:2: ", file.path().display());
+    assert!(error.starts_with(&start), "{error}");
+}
+
 #[test]
 fn the_network_table_is_not_looked_into() {
     assert!(load("[network]\nlocal = 7\nanything = [1]\n", &[], &[]).is_ok());
@@ -134,7 +173,11 @@ fn every_example_of_the_shipped_configuration_is_accepted() {
         };
         let text = format!("{table}\n{more}{line}\n");
         let loaded = load(&text, &[], &[]);
-        assert!(loaded.is_ok() || line.starts_with("mapping-file"), "{text}: {}", loaded.unwrap_err());
+        assert!(
+            loaded.is_ok() || line.starts_with("mapping-file") || line.starts_with("snapshot"),
+            "{text}: {}",
+            loaded.unwrap_err()
+        );
     }
 }
 

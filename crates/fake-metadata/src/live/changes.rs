@@ -52,6 +52,19 @@ impl InstanceChanges {
     }
 }
 
+impl InstanceChanges {
+    /// The same changes to an instance that was recorded.
+    pub(crate) fn edits(&self, recording: &imds::Recording) -> Result<imds::Overrides, imds::TreeError> {
+        let mut edits = recording.tag_edits(&self.tags)?;
+        match &self.user_data {
+            Some(Some(data)) => edits.set("user-data", data.clone())?,
+            Some(None) => edits.remove("user-data")?,
+            None => {}
+        }
+        Ok(edits)
+    }
+}
+
 impl Changes {
     /// Adds changes, all or none; each replaces an earlier one of the same thing.
     pub(crate) fn add(&mut self, changes: Vec<Change>, persist: bool) -> Result<(), String> {

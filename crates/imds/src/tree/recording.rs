@@ -4,6 +4,8 @@
 //! Credentials and signatures are not recorded. At their paths ours are served: credentials of the caller's
 //! role, signatures over the recorded document.
 
+mod tags;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,7 +20,10 @@ use crate::version::Version;
 
 const ROLES: &str = "meta-data/iam/security-credentials/";
 const EXTENDED: &str = "meta-data/iam/security-credentials-extended/";
-const IDENTITY: &str = "meta-data/identity-credentials/ec2/security-credentials/";
+const IDENTITY: &str = "meta-data/identity-credentials/";
+/// The folders that hold credentials, wherever below `meta-data/` they lie (`iam/`, `iam-ecs-NNN/`,
+/// `identity-credentials/ec2/`).
+const CREDENTIALS: [&str; 2] = ["security-credentials", "security-credentials-extended"];
 const SIGNED: &str = "dynamic/instance-identity/";
 const DOCUMENT: &str = "dynamic/instance-identity/document";
 
@@ -37,9 +42,11 @@ pub enum Recorded {
 
 /// Whether a path below a version holds credentials or a signature, which nobody should record.
 pub fn is_secret(path: &str) -> bool {
-    let below =
-        |folder: &str| path.strip_prefix(folder).is_some_and(|name| !name.is_empty() && !name.contains('/'));
-    [ROLES, EXTENDED, IDENTITY].into_iter().any(below) || (below(SIGNED) && path != DOCUMENT)
+    let Some((folder, name)) = path.rsplit_once('/') else { return false };
+    let credentials = folder.starts_with("meta-data/")
+        && folder.rsplit('/').next().is_some_and(|last| CREDENTIALS.contains(&last));
+    let signed = SIGNED.strip_suffix('/') == Some(folder) && path != DOCUMENT;
+    !name.is_empty() && (credentials || signed)
 }
 
 /// Everything that was recorded, by version and path.
@@ -95,6 +102,14 @@ impl Recording {
         })
     }
 
+    /// The value at a path of the newest version.
+    pub fn value(&self, path: &str) -> Option<&Bytes> {
+        match self.versions.values().next_back()?.get(path)? {
+            Recorded::Value(value) | Recorded::UserData(value) => Some(value),
+            Recorded::Listing(_) | Recorded::Secret => None,
+        }
+    }
+
     fn document_text(&self, key: &str) -> Option<String> {
         let document: serde_json::Value = serde_json::from_slice(self.document()?).ok()?;
         Some(document.get(key)?.as_str()?.to_owned())
@@ -127,11 +142,14 @@ impl Recording {
             .expect("the instance that nothing is said of resolves")
     }
 
-    /// The tree: with a role's key, `iam/` as it was with that role's credentials; else without `iam/`.
+    /// The tree: with a role's key, `iam/` as it was with that role's credentials; else without the `iam/` of the
+    /// recorded role.
     pub(crate) fn tree(&self, role: Option<&str>, launch: Timestamp) -> Result<Tree, TreeError> {
         let mut roots = Vec::new();
+        // An instance without a role is served as it was, its `iam/` too if it had any.
+        let hides_iam = role.is_none() && self.role().is_some();
         for (name, paths) in &self.versions {
-            let dir = Arc::new(root(name, paths, role)?);
+            let dir = Arc::new(root(name, paths, role, hides_iam)?);
             let seen = Version::seen_under(name).unwrap_or(Version::FIRST);
             roots.push(Root { name: name.as_str().into(), seen, dir });
         }
@@ -142,14 +160,19 @@ impl Recording {
     }
 }
 
-fn root(version: &str, paths: &BTreeMap<String, Recorded>, role: Option<&str>) -> Result<Dir, TreeError> {
+fn root(
+    version: &str,
+    paths: &BTreeMap<String, Recorded>,
+    role: Option<&str>,
+    hides_iam: bool,
+) -> Result<Dir, TreeError> {
     let document = match paths.get(DOCUMENT) {
         Some(Recorded::Value(document)) => document.clone(),
         _ => Bytes::new(),
     };
     let mut sketch = Folder::default();
     for (path, recorded) in paths {
-        if role.is_none() && (path == "meta-data/iam" || path.starts_with("meta-data/iam/")) {
+        if hides_iam && (path == "meta-data/iam" || path.starts_with("meta-data/iam/")) {
             continue;
         }
         let node = match recorded {
@@ -167,7 +190,7 @@ fn root(version: &str, paths: &BTreeMap<String, Recorded>, role: Option<&str>) -
             return Err(TreeError::new(format!("{version}/{path}"), message));
         }
     }
-    if role.is_none() {
+    if hides_iam {
         sketch.forget_line("meta-data", "iam/");
     }
     Ok(sketch.freeze(Place::VersionRoot))

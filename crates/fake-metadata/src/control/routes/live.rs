@@ -100,7 +100,7 @@ fn exists(trees: &imds::Trees, path: &str) -> bool {
 }
 
 fn unset_tag(world: &World, changes: &mut Changes, key: &str, persist: bool) -> Result<String, Refused> {
-    let configured = world.loaded.config.instance.tags.as_ref().is_some_and(|tags| tags.contains_key(key));
+    let configured = world.loaded.tags().contains_key(key);
     let changed = changes.instance().tags.get(key).cloned();
     let is_there = changed.map_or(configured, |value| value.is_some());
     if !is_there {

@@ -101,6 +101,15 @@ fn another_role_has_an_iam_of_its_own_and_no_role_none() {
 }
 
 #[test]
+fn without_a_recorded_role_its_iam_is_as_it_was() {
+    let mut recording = Recording::default();
+    let listing = |text: &'static str| Recorded::Listing(Bytes::from_static(text.as_bytes()));
+    recording.insert("latest", "meta-data", listing("iam/\nmac")).unwrap();
+    let trees = Trees::recorded(&recording, &[], &Overrides::default(), launch()).unwrap();
+    assert_eq!(at(&trees, None, "/latest/meta-data"), "L:iam/\nmac");
+}
+
+#[test]
 fn changes_come_on_top() {
     let mut overrides = Overrides::default();
     overrides.set("meta-data/new", "n").unwrap();
@@ -126,6 +135,7 @@ fn secrets_are_known_by_their_paths() {
         "meta-data/identity-credentials/ec2/security-credentials/ec2-instance",
         "dynamic/instance-identity/pkcs7",
         "dynamic/instance-identity/anything",
+        "meta-data/iam-ecs-1/security-credentials/0123-TaskExecution",
     ] {
         assert!(is_secret(secret), "{secret}");
     }
@@ -135,10 +145,38 @@ fn secrets_are_known_by_their_paths() {
         "meta-data/identity-credentials/ec2/info",
         "dynamic/instance-identity/document",
         "dynamic/instance-identity",
+        "meta-data/tags/instance/security-credentials",
+        "security-credentials/x",
         "user-data",
     ] {
         assert!(!is_secret(open), "{open}");
     }
+}
+
+#[test]
+fn tags_are_changed_with_the_set_of_all() {
+    let mut recording = recording();
+    let value = |text: &'static str| Recorded::Value(Bytes::from_static(text.as_bytes()));
+    recording.insert("latest", "meta-data/tags/instance/Name", value("web")).unwrap();
+    recording.insert("latest", "meta-data/tags/instance/old", value("1")).unwrap();
+    let changes = |pairs: &[(&str, Option<&str>)], recording: &Recording| {
+        let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.map(str::to_owned)));
+        recording.tag_edits(&pairs.collect())
+    };
+    let shown = |edits: Overrides| {
+        let lines: Vec<String> = edits.iter().map(|(path, edit)| format!("{path} {edit:?}")).collect();
+        lines
+    };
+    let changed = changes(&[("old", None), ("Team", Some("a"))], &recording).unwrap();
+    let [team, old] = ["meta-data/tags/instance/Team Value(b\"a\")", "meta-data/tags/instance/old Remove"];
+    assert_eq!(shown(changed), [team, old], "the recording has no set of all tags");
+    recording.insert("latest", "meta-data/tag-sets/instance", value("{}")).unwrap();
+    let set = "meta-data/tag-sets/instance Value(b\"{\\\"Name\\\":\\\"web\\\",\\\"Team\\\":\\\"a\\\"}\")";
+    let changes = recording.tag_edits(&[("Team".into(), Some("a".into())), ("old".into(), None)].into());
+    assert_eq!(shown(changes.unwrap()), [set, team, old]);
+    let wrong = recording.tag_edits(&[("a/b".into(), Some("x".into()))].into()).unwrap_err();
+    assert!(wrong.path.contains("a/b"), "{wrong}");
+    assert_eq!(recording.value("meta-data/tags/instance/Name"), Some(&Bytes::from_static(b"web")));
 }
 
 #[test]
