@@ -279,12 +279,14 @@ fn a_change_of_the_files_counts_at_the_next_refresh() {
 fn what_needs_a_person_or_is_ourselves_is_refused_before_anybody_is_asked() {
     let config = "[profile mfa]\nrole_arn = arn:aws:iam::111122223333:role/one\nsource_profile = hub\n\
                   mfa_serial = arn:aws:iam::111122223333:mfa/me\n\
+                  [profile hub]\nmfa_serial = arn:aws:iam::111122223333:mfa/me\n\
                   [profile instance]\nrole_arn = arn:aws:iam::111122223333:role/one\n\
                   credential_source = Ec2InstanceMetadata\n\
                   [profile environment]\nrole_arn = arn:aws:iam::111122223333:role/one\n\
                   credential_source = Environment\n";
     let roles = json!({
         "mfa": {"source": "profile", "profile": "mfa"},
+        "keys": {"source": "profile", "profile": "hub"},
         "by-mfa": assumed(json!({"source-profile": "mfa"})),
         "instance": {"source": "profile", "profile": "instance"},
         "environment": {"source": "profile", "profile": "environment"},
@@ -292,6 +294,7 @@ fn what_needs_a_person_or_is_ourselves_is_refused_before_anybody_is_asked() {
     let case = Case::start(config, roles, |asked| good(asked, 3600));
     for (role, person, said) in [
         ("mfa", true, "(run fake-metadata role feed mfa --profile mfa)"),
+        ("keys", true, "(run fake-metadata role feed keys --profile hub)"),
         ("by-mfa", true, "(run fake-metadata role feed by-mfa --profile mfa)"),
         ("instance", false, "which is this service itself (set upstream, or name another source)"),
         ("environment", false, "the daemon's environment holds no keys (write them in the credentials file)"),

@@ -107,3 +107,25 @@ impl PartialEq for Told {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_once_makes_no_difference() {
+        let told = Told::default();
+        let mut lines = 0;
+        told.once(|| lines += 1);
+        told.once(|| lines += 1);
+        assert_eq!((lines, &told), (1, &Told::default()));
+    }
+
+    #[test]
+    fn no_more_than_the_program_is_shown_of_a_command() {
+        let shown = |command| Process { command, timeout: Duration::from_secs(1) }.shown();
+        let words = ["get", "--password", "hunter2"].map(str::to_owned);
+        assert_eq!(shown(crate::spec::Command::Program(words.into())), "get");
+        assert_eq!(shown(crate::spec::Command::Shell("PASSWORD=hunter2 get it".into())), "get");
+    }
+}

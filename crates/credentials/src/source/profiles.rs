@@ -30,7 +30,8 @@ pub(crate) struct Profiles {
 impl Profiles {
     /// Reads the files that are there; either may be missing.
     pub(crate) async fn read(config: Option<&Path>, credentials: Option<&Path>) -> Result<Self, Trouble> {
-        let mut files = EnvConfigFiles::builder();
+        // The parser refuses to work on nothing at all.
+        let mut files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "");
         let mut written: Option<SystemTime> = None;
         let kinds = [(config, EnvConfigFileKind::Config), (credentials, EnvConfigFileKind::Credentials)];
         for (path, kind) in kinds {
@@ -110,4 +111,47 @@ pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
         error = source;
     }
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn both_files_are_one_and_endpoints_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let (config, credentials) = (folder.path().join("config"), folder.path().join("credentials"));
+        fs::write(
+            &config,
+            "[default]\nregion = eu-west-1\nservices = local\nendpoint_url = http://all\n\
+             [services local]\nsts =\n  endpoint_url = http://sts\n",
+        )
+        .unwrap();
+        fs::write(&credentials, "[default]\naws_access_key_id = id\n").unwrap();
+        let profiles = Profiles::read(Some(&config), Some(&credentials)).await.unwrap();
+        let default = profiles.get("default").unwrap();
+        assert_eq!(
+            (default.get("region"), default.get("aws_access_key_id")),
+            (Some("eu-west-1"), Some("id"))
+        );
+        assert_eq!(profiles.endpoint(default, "sts").as_deref(), Some("http://sts"));
+        assert_eq!(profiles.endpoint(default, "sso").as_deref(), Some("http://all"));
+        assert!(profiles.written.is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_file_is_named_and_what_is_not_there_is_not_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        let said = async || Profiles::read(Some(&path), None).await.err().map(|e| e.text);
+        assert_eq!(said().await, None);
+        fs::create_dir(&path).unwrap();
+        assert_eq!(said().await, Some(format!("read {}: not a regular file", path.display())));
+        fs::remove_dir(&path).unwrap();
+        symlink("/dev/zero", &path).unwrap();
+        assert_eq!(said().await, Some(format!("read {}: not a regular file", path.display())));
+    }
 }
