@@ -31,5 +31,5 @@ pub use document::{DocumentError, parse as parse_document};
 pub use failure::Failure;
 pub use outgoing::Outgoing;
 pub use source::generated::Seed;
-pub use spec::{RoleSpec, Settings, SourceKind, SpecError};
+pub use spec::{Command, RoleSpec, Settings, SourceKind, Span, SpecError};
 pub use store::{Answer, Changes, Environment, FeedError, IDENTITY_ROLE, RoleStatus, Store, UnknownRole};

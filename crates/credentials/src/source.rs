@@ -1,16 +1,23 @@
 //! A spec resolved to one way of obtaining credentials. Two roles whose sources are equal obtain the
 //! same credentials; the store still keeps them apart, by role.
 
+pub(crate) mod aws;
 pub(crate) mod file;
 pub(crate) mod generated;
+mod resolve;
+mod role_ref;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::failure::Failure;
 use crate::spec::{RoleSpec, Settings, SourceKind, SpecError};
+
+/// What a source that keeps its own time limit has on top, to end in good order.
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// One way of obtaining credentials, with everything that its outcome depends on.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,38 +27,30 @@ pub(crate) enum Source {
     File {
         path: PathBuf,
     },
+    Static(Arc<aws::Static>),
+    Process(Arc<aws::Process>),
+    Profile(Arc<aws::Profile>),
+    AssumeRole(Arc<aws::AssumeRole>),
     #[cfg(test)]
     Scripted(crate::store::tests::Script),
 }
 
 impl Source {
     /// The source that `spec` describes, or the key that is wrong.
-    pub(crate) fn resolve(role: &str, spec: &RoleSpec, _settings: &Settings) -> Result<Source, SpecError> {
-        let wrong = |key: &str, message: &str| SpecError {
-            role: role.into(),
-            key: key.into(),
-            message: message.into(),
-        };
-        if spec.file.is_some() && spec.source != SourceKind::File {
-            return Err(wrong("file", "goes with source = \"file\" only"));
-        }
-        match spec.source {
-            SourceKind::Generated => Ok(Source::Generated),
-            SourceKind::Fed => Ok(Source::Fed),
-            SourceKind::File => match &spec.file {
-                Some(path) if path.is_absolute() => Ok(Source::File { path: path.clone() }),
-                Some(_) => Err(wrong("file", "is not an absolute path")),
-                None => Err(wrong("file", "is missing (give the path of the JSON document)")),
-            },
-        }
+    pub(crate) fn resolve(role: &str, spec: &RoleSpec, settings: &Settings) -> Result<Source, SpecError> {
+        resolve::resolve(role, spec, settings)
     }
 
     /// The word in the configuration.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Source::Generated => "generated",
-            Source::Fed => "fed",
-            Source::File { .. } => "file",
+            Source::Generated => resolve::word(SourceKind::Generated),
+            Source::Fed => resolve::word(SourceKind::Fed),
+            Source::File { .. } => resolve::word(SourceKind::File),
+            Source::Static(_) => resolve::word(SourceKind::Static),
+            Source::Process(_) => resolve::word(SourceKind::Process),
+            Source::Profile(_) => resolve::word(SourceKind::Profile),
+            Source::AssumeRole(_) => resolve::word(SourceKind::AssumeRole),
             #[cfg(test)]
             Source::Scripted(_) => "scripted",
         }
@@ -62,6 +61,10 @@ impl Source {
         match self {
             Source::Generated | Source::Fed => String::new(),
             Source::File { path } => path.display().to_string(),
+            Source::Static(keys) => keys.profile.clone(),
+            Source::Process(process) => process.shown(),
+            Source::Profile(profile) => profile.name.clone(),
+            Source::AssumeRole(role) => role.arn.clone(),
             #[cfg(test)]
             Source::Scripted(_) => String::new(),
         }
@@ -80,7 +83,10 @@ impl Source {
     /// The longest that one attempt may take.
     pub(crate) fn limit(&self) -> Duration {
         match self {
-            Source::File { .. } => Duration::from_secs(10),
+            Source::Process(process) => process.timeout + SETTLING,
+            Source::Profile(profile) => profile.aws.timeout + SETTLING,
+            Source::AssumeRole(role) => role.aws.timeout + SETTLING,
+            Source::File { .. } | Source::Static(_) => Duration::from_secs(10),
             _ => Duration::from_secs(60),
         }
     }
@@ -92,6 +98,9 @@ impl Source {
                 Err(Failure::new("this source is not asked", clock.moment().wall))
             }
             Source::File { path } => file::fetch(path, clock.moment().wall).await,
+            Source::Static(_) | Source::Process(_) | Source::Profile(_) | Source::AssumeRole(_) => {
+                Err(Failure::new("not built yet", clock.moment().wall))
+            }
             #[cfg(test)]
             Source::Scripted(script) => script.fetch(clock).await,
         }

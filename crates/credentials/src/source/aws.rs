@@ -1,0 +1,80 @@
+//! What the sources that ask AWS are made of: plain values, so that two sources are equal exactly when
+//! their credentials would be.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What `profile` and `assume-role` share.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Aws {
+    pub(crate) config_file: Option<PathBuf>,
+    pub(crate) credentials_file: Option<PathBuf>,
+    /// What `~` stands for, and where the SSO cache is.
+    pub(crate) home: Option<PathBuf>,
+    /// The URL of STS, where it is not the region's own.
+    pub(crate) endpoint: Option<String>,
+    /// The role's own region; it goes before the profile's.
+    pub(crate) region: Option<String>,
+    /// The region where nothing else says one.
+    pub(crate) default_region: String,
+    /// The role's own session name; it goes before the profile's.
+    pub(crate) session_name: Option<String>,
+    /// The session name where nothing else says one.
+    pub(crate) default_session_name: String,
+    /// Another metadata service, which `credential_source = Ec2InstanceMetadata` may ask.
+    pub(crate) upstream: Option<String>,
+    pub(crate) duration: Option<Duration>,
+    /// The longest that one attempt may take.
+    pub(crate) timeout: Duration,
+}
+
+/// `source = "profile"`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Profile {
+    pub(crate) name: String,
+    /// Whether long-lived keys are exchanged for a session.
+    pub(crate) session: bool,
+    pub(crate) aws: Aws,
+}
+
+/// `source = "assume-role"`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AssumeRole {
+    pub(crate) arn: String,
+    /// The profile that assumes the role.
+    pub(crate) by: String,
+    pub(crate) external_id: Option<String>,
+    /// JSON.
+    pub(crate) policy: Option<String>,
+    pub(crate) policy_arns: Vec<String>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) aws: Aws,
+}
+
+/// `source = "static"`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Static {
+    pub(crate) credentials_file: PathBuf,
+    pub(crate) profile: String,
+}
+
+/// `source = "process"`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Process {
+    pub(crate) command: crate::spec::Command,
+    pub(crate) timeout: Duration,
+}
+
+impl Process {
+    /// What to show of the command: its program. Arguments and variables may hold a password.
+    pub(crate) fn shown(&self) -> String {
+        let program = match &self.command {
+            crate::spec::Command::Program(words) => words.first().map_or("", String::as_str),
+            crate::spec::Command::Shell(line) => {
+                line.split_whitespace().find(|word| !word.contains('=')).unwrap_or("")
+            }
+        };
+        program.to_owned()
+    }
+}
