@@ -64,6 +64,17 @@ pub fn parse(bytes: &[u8], now: Timestamp) -> Result<Credentials, DocumentError>
     }
 }
 
+/// Reads the output of a `credential_process`: the same, but `Version` must be there, and it is the only
+/// form that is taken. Source: SDK reference guide, "Process credential provider".
+pub(crate) fn parse_process(bytes: &[u8], now: Timestamp) -> Result<Credentials, DocumentError> {
+    let credentials = parse(bytes, now)?;
+    let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    if value.get("Version").is_none() {
+        return Err(DocumentError::Missing("Version"));
+    }
+    Ok(credentials)
+}
+
 fn read(fields: &Map<String, Value>, now: Timestamp) -> Result<Credentials, DocumentError> {
     if text(fields, "Code")?.is_some_and(|code| !code.eq_ignore_ascii_case("success")) {
         return Err(DocumentError::NotSuccess);

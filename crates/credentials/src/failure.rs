@@ -45,6 +45,17 @@ impl Failure {
         self
     }
 
+    /// The same failure for clients in EC2's own words for a role that may not be assumed (reference 5.1).
+    pub(crate) fn as_unauthorized(mut self, arn: &str) -> Self {
+        let name = arn.rsplit('/').next().unwrap_or(arn);
+        self.code = "AssumeRoleUnauthorizedAccess".into();
+        self.message = format!(
+            "EC2 cannot assume the role {name}.  Please see documentation at \
+             http://docs.amazonwebservices.com/IAM/latest/UserGuide/RolesTroubleshooting.html."
+        );
+        self
+    }
+
     /// Whether `other` says nothing that this one has not said.
     pub(crate) fn repeats(&self, other: &Failure) -> bool {
         (&self.code, &self.detail, self.evidence) == (&other.code, &other.detail, other.evidence)

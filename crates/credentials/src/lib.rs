@@ -12,6 +12,8 @@
 //! | `source` | a spec resolved to one way of obtaining credentials |
 //! | `document` | the JSON forms in which credentials are written |
 //! | `store` | keeping them fresh, sharing one call, deciding what may be served |
+//! | `person` | a profile resolved as the person who runs the program |
+//! | `login` | a login to IAM Identity Center for a role |
 //! | `clock`, `outgoing` | time and the second thread, both handed in |
 //!
 //! This crate knows nothing of HTTP, callers or the metadata tree, and never writes a secret to a log.
@@ -20,7 +22,9 @@ mod clock;
 mod credentials;
 mod document;
 mod failure;
+mod login;
 mod outgoing;
+mod person;
 mod source;
 mod spec;
 mod store;
@@ -29,7 +33,11 @@ pub use clock::{Clock, Moment, SystemClock};
 pub use credentials::{Credentials, Secret};
 pub use document::{DocumentError, parse as parse_document};
 pub use failure::Failure;
+pub use login::{Login, LoginPrompt};
 pub use outgoing::Outgoing;
+pub use person::Person;
 pub use source::generated::Seed;
 pub use spec::{Command, RoleSpec, Settings, SourceKind, Span, SpecError};
-pub use store::{Answer, Changes, Environment, FeedError, IDENTITY_ROLE, RoleStatus, Store, UnknownRole};
+pub use store::{
+    Answer, Changes, Environment, FeedError, IDENTITY_ROLE, LoginError, RoleStatus, Store, UnknownRole,
+};

@@ -1,11 +1,20 @@
 //! A spec resolved to one way of obtaining credentials. Two roles whose sources are equal obtain the
 //! same credentials; the store still keeps them apart, by role.
 
+pub(crate) mod ask;
 pub(crate) mod aws;
+pub(crate) mod chain;
 pub(crate) mod file;
 pub(crate) mod generated;
+mod process;
+pub(crate) mod profiles;
 mod resolve;
 mod role_ref;
+pub(crate) mod sdk;
+mod sso;
+pub(crate) mod sso_cache;
+mod sts;
+pub(crate) mod trouble;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -91,16 +100,21 @@ impl Source {
         }
     }
 
-    /// Asks it once.
-    pub(crate) async fn fetch(&self, clock: &dyn Clock) -> Result<Credentials, Failure> {
+    /// Asks it once, for the role of this name.
+    pub(crate) async fn fetch(&self, role: &str, clock: &dyn Clock) -> Result<Credentials, Failure> {
         match self {
             Source::Generated | Source::Fed => {
                 Err(Failure::new("this source is not asked", clock.moment().wall))
             }
             Source::File { path } => file::fetch(path, clock.moment().wall).await,
-            Source::Static(_) | Source::Process(_) | Source::Profile(_) | Source::AssumeRole(_) => {
-                Err(Failure::new("not built yet", clock.moment().wall))
+            Source::Static(keys) => ask::static_keys(keys, role, clock.moment().wall).await,
+            Source::Process(process) => {
+                let now = clock.moment().wall;
+                let made = process::credentials(&process.command, process.timeout, now).await;
+                made.map_err(|e| e.failure(&format!("get credentials from command {}", process.shown()), now))
             }
+            Source::Profile(profile) => ask::profile(profile, role, clock.moment().wall).await,
+            Source::AssumeRole(assumed) => ask::role(assumed, role, clock.moment().wall).await,
             #[cfg(test)]
             Source::Scripted(script) => script.fetch(clock).await,
         }

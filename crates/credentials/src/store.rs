@@ -22,6 +22,7 @@ use crate::clock::{Clock, Moment};
 use crate::credentials::Credentials;
 use crate::document::{is_key_id, is_secret};
 use crate::failure::Failure;
+use crate::login::{self, Login};
 use crate::outgoing::Outgoing;
 use crate::source::Source;
 use crate::source::generated::Seed;
@@ -80,6 +81,23 @@ pub enum FeedError {
         /// What is wrong with them.
         problem: String,
     },
+}
+
+/// Why a login did not begin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoginError {
+    /// There is no such role.
+    #[error(transparent)]
+    Unknown(#[from] UnknownRole),
+    /// The role's profile has no login, or the service gave no code.
+    #[error("{}", .0.detail)]
+    Failed(Failure),
+}
+
+impl From<Failure> for LoginError {
+    fn from(failure: Failure) -> Self {
+        LoginError::Failed(failure)
+    }
 }
 
 /// What [`Store::replace`] did, by role name, in order.
@@ -228,6 +246,45 @@ impl Store {
                 Ok(())
             }
         }
+    }
+
+    /// Begins a login to IAM Identity Center for the role's profile, kept under [`Settings::home`]; waits
+    /// for the service's answer, so not to be called from within a runtime. Once the person has said yes,
+    /// the role's source is asked again.
+    pub fn login(&self, role: &str) -> Result<Login, LoginError> {
+        let found = self.find(role)?;
+        let now = self.tools.clock.moment().wall;
+        let action = format!("log in for role {role}");
+        let failed = |cause: String| Failure::new(format!("{action}: {cause}"), now);
+        let runtime =
+            self.tools.outgoing.handle().map_err(|e| failed(format!("start the outgoing thread: {e}")))?;
+        let (show, shown) = std::sync::mpsc::sync_channel(1);
+        let (end, outcome) = tokio::sync::oneshot::channel();
+        let (tools, words) = (self.tools.clone(), action.clone());
+        runtime.spawn(async move {
+            let pending = match login::begin(&found.source, now).await {
+                Ok(pending) => pending,
+                Err(trouble) => {
+                    let _ = show.send(Err(trouble.failure(&words, now)));
+                    return;
+                }
+            };
+            let _ = show.send(Ok(pending.prompt.clone()));
+            let finished = pending.finish(&*tools.clock).await;
+            let now = tools.clock.moment().wall;
+            let finished = finished.map_err(|trouble| trouble.failure(&words, now));
+            match &finished {
+                Ok(()) => {
+                    log::info!("{words}: done");
+                    found.refresh(now);
+                }
+                Err(failure) => log::warn!("{}", failure.detail),
+            }
+            let _ = end.send(finished);
+        });
+        let broken = |_| failed("the attempt was broken off".into());
+        let prompt = shown.recv().map_err(broken)??;
+        Ok(Login { prompt, outcome })
     }
 
     /// Every role as it stands, by name; the identity role is left out.

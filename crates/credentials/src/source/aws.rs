@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What `profile` and `assume-role` share.
@@ -35,6 +36,7 @@ pub(crate) struct Profile {
     pub(crate) name: String,
     /// Whether long-lived keys are exchanged for a session.
     pub(crate) session: bool,
+    pub(crate) told: Told,
     pub(crate) aws: Aws,
 }
 
@@ -57,6 +59,7 @@ pub(crate) struct AssumeRole {
 pub(crate) struct Static {
     pub(crate) credentials_file: PathBuf,
     pub(crate) profile: String,
+    pub(crate) told: Told,
 }
 
 /// `source = "process"`.
@@ -76,5 +79,31 @@ impl Process {
             }
         };
         program.to_owned()
+    }
+}
+
+/// Whether something worth one line in the log has had it. Says nothing of what the credentials are, so
+/// all are equal.
+#[derive(Debug, Default)]
+pub(crate) struct Told(AtomicBool);
+
+impl Told {
+    /// Calls `tell` the first time.
+    pub(crate) fn once(&self, tell: impl FnOnce()) {
+        if !self.0.swap(true, Relaxed) {
+            tell();
+        }
+    }
+}
+
+impl Clone for Told {
+    fn clone(&self) -> Self {
+        Told(AtomicBool::new(self.0.load(Relaxed)))
+    }
+}
+
+impl PartialEq for Told {
+    fn eq(&self, _: &Self) -> bool {
+        true
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Source;
-use super::aws::{AssumeRole, Aws, Process, Profile, Static};
+use super::aws::{AssumeRole, Aws, Process, Profile, Static, Told};
 use super::role_ref;
 use crate::spec::SourceKind::{
     self, AssumeRole as Assume, File, Process as Run, Profile as Named, Static as Keys,
@@ -103,7 +103,7 @@ fn keys(spec: &RoleSpec, settings: &Settings) -> Checked<Source> {
         return Err(("source", "needs an AWS credentials file, and none is set".into()));
     };
     let profile = profile_name("profile", &spec.profile)?;
-    Ok(Source::Static(Arc::new(Static { credentials_file: file.clone(), profile })))
+    Ok(Source::Static(Arc::new(Static { credentials_file: file.clone(), profile, told: Told::default() })))
 }
 
 fn process(spec: &RoleSpec) -> Checked<Source> {
@@ -133,7 +133,12 @@ fn profile(spec: &RoleSpec, settings: &Settings) -> Checked<Source> {
     let name = profile_name("profile", &spec.profile)?;
     let session = spec.session.unwrap_or(true);
     let longest = if session { LONGEST_KEY_SESSION } else { LONGEST_ROLE_SESSION };
-    Ok(Source::Profile(Arc::new(Profile { name, session, aws: aws(spec, settings, longest)? })))
+    Ok(Source::Profile(Arc::new(Profile {
+        name,
+        session,
+        told: Told::default(),
+        aws: aws(spec, settings, longest)?,
+    })))
 }
 
 fn assume_role(spec: &RoleSpec, settings: &Settings) -> Checked<Source> {

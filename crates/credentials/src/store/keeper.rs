@@ -30,12 +30,12 @@ pub(crate) async fn keep(role: Arc<Role>, tools: Arc<Tools>) {
 /// Asks the source once. It runs in a task of its own, so that a panic in it is a failure like others.
 async fn attempt(role: &Arc<Role>, tools: &Arc<Tools>) {
     let number = role.begin();
-    let (source, clock) = (role.source.clone(), tools.clock.clone());
+    let (name, source, clock) = (role.name.clone(), role.source.clone(), tools.clock.clone());
     let limit = source.limit();
     let slots = tools.slots.clone();
     let fetching = tokio::spawn(async move {
         let _slot = if source.watched() { None } else { slots.acquire_owned().await.ok() };
-        tokio::time::timeout(limit, source.fetch(&*clock)).await
+        tokio::time::timeout(limit, source.fetch(&name, &*clock)).await
     });
     let outcome: Result<Credentials, Failure> = match fetching.await {
         Ok(Ok(outcome)) => outcome,

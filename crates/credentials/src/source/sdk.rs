@@ -1,0 +1,156 @@
+//! How the AWS SDK is set up here: every setting given, none found out. It looks at no environment
+//! variable, asks no metadata service for a region, and leaves retries to the store.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use aws_config::identity::IdentityCache;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_async::time::SystemTimeSource;
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_types::sdk_config::SharedHttpClient;
+use jiff::Timestamp;
+
+use super::profiles::innermost;
+use super::trouble::{Trouble, quote};
+use crate::credentials::{Credentials, Secret};
+use crate::document::{is_key_id, is_secret};
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long an unused connection is kept. Refreshes are minutes apart.
+const IDLE: Duration = Duration::from_secs(10);
+
+thread_local! {
+    /// Outgoing work has one thread, and a connection belongs to the runtime that opened it.
+    static CLIENTS: RefCell<(Option<SharedHttpClient>, Option<SharedHttpClient>)> =
+        const { RefCell::new((None, None)) };
+}
+
+/// The HTTP client of this thread. The certificates of authorities are read when first needed.
+pub(crate) fn http_client(encrypted: bool) -> SharedHttpClient {
+    CLIENTS.with_borrow_mut(|(plain, tls)| {
+        if encrypted {
+            tls.get_or_insert_with(|| {
+                let provider = Provider::Rustls(CryptoMode::Ring);
+                Builder::new().pool_idle_timeout(IDLE).tls_provider(provider).build_https()
+            })
+        } else {
+            plain.get_or_insert_with(|| Builder::new().pool_idle_timeout(IDLE).build_http())
+        }
+        .clone()
+    })
+}
+
+/// Where a service is asked, and how long for.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) region: String,
+    /// In place of the region's own.
+    pub(crate) endpoint: Option<String>,
+    pub(crate) timeout: Duration,
+}
+
+impl Place {
+    /// The settings of a client that signs with `credentials`, or not at all.
+    pub(crate) fn config(&self, credentials: Option<&Credentials>) -> SdkConfig {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT.min(self.timeout))
+            .read_timeout(self.timeout)
+            .operation_attempt_timeout(self.timeout)
+            .operation_timeout(self.timeout)
+            .build();
+        let encrypted = !self.endpoint.as_deref().is_some_and(|url| url.starts_with("http://"));
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(self.region.clone()))
+            .http_client(http_client(encrypted))
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::disabled())
+            .identity_cache(IdentityCache::no_cache())
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .time_source(SystemTimeSource::new());
+        config.set_endpoint_url(self.endpoint.clone());
+        config.set_credentials_provider(
+            credentials.map(|credentials| SharedCredentialsProvider::new(for_sdk(credentials))),
+        );
+        config.build()
+    }
+
+    /// What went wrong when `action` was asked of it.
+    pub(crate) fn trouble<E, R>(&self, action: &str, error: &SdkError<E, R>) -> Trouble
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug,
+    {
+        let place = match &self.endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => self.region.clone(),
+        };
+        let cause = match error {
+            SdkError::TimeoutError(_) => format!("no answer within {} s", self.timeout.as_secs()),
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+                format!("no connection within {} s", CONNECT.min(self.timeout).as_secs())
+            }
+            SdkError::DispatchFailure(failure) => {
+                failure.as_connector_error().map_or("no connection".into(), |e| quote(&innermost(e)))
+            }
+            SdkError::ServiceError(context) => match (context.err().code(), context.err().message()) {
+                (Some(code), Some(message)) => format!("{}: {}", quote(code), quote(message)),
+                (Some(code), None) => quote(code),
+                (None, _) => "its answer cannot be read (is this AWS?)".into(),
+            },
+            SdkError::ResponseError(_) => "its answer cannot be read (is this AWS?)".into(),
+            _ => quote(&innermost(error)),
+        };
+        Trouble::new(format!("{action} at {place}: {cause}"))
+    }
+}
+
+/// The error code of the service's answer.
+pub(crate) fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<&str> {
+    match error {
+        SdkError::ServiceError(context) => context.err().code(),
+        _ => None,
+    }
+}
+
+fn for_sdk(credentials: &Credentials) -> aws_credential_types::Credentials {
+    aws_credential_types::Credentials::new(
+        credentials.access_key_id.clone(),
+        credentials.secret_access_key.expose(),
+        credentials.token.as_ref().map(|token| token.expose().to_owned()),
+        None,
+        "fake-metadata",
+    )
+}
+
+/// Keys as a service answers them. `expires`: seconds since 1970.
+pub(crate) fn taken(
+    id: &str,
+    secret: &str,
+    token: &str,
+    expires: i64,
+    now: Timestamp,
+) -> Result<Credentials, Trouble> {
+    if !is_key_id(id) || !is_secret(secret) || !is_secret(token) {
+        return Err(Trouble::new("its answer holds keys with characters that no key has"));
+    }
+    let expiration = Timestamp::from_second(expires)
+        .map_err(|_| Trouble::new("its answer holds a time that there is not"))?;
+    Ok(Credentials {
+        access_key_id: id.to_owned(),
+        secret_access_key: Secret::new(secret),
+        token: Some(Secret::new(token)),
+        expiration: Some(expiration),
+        last_updated: crate::credentials::whole_seconds(now),
+        account_id: None,
+    })
+}
