@@ -46,7 +46,7 @@ impl Failure {
     }
 
     /// The same failure for clients in EC2's own words for a role that may not be assumed (reference 5.1).
-    pub(crate) fn as_unauthorized(mut self, arn: &str) -> Self {
+    pub(crate) fn unauthorized(mut self, arn: &str) -> Self {
         let name = arn.rsplit('/').next().unwrap_or(arn);
         self.code = "AssumeRoleUnauthorizedAccess".into();
         self.message = format!(

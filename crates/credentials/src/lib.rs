@@ -36,8 +36,12 @@ pub use failure::Failure;
 pub use login::{Login, LoginPrompt};
 pub use outgoing::Outgoing;
 pub use person::Person;
+pub use source::ask::AskCode;
 pub use source::generated::Seed;
 pub use spec::{Command, RoleSpec, Settings, SourceKind, Span, SpecError};
 pub use store::{
     Answer, Changes, Environment, FeedError, IDENTITY_ROLE, LoginError, RoleStatus, Store, UnknownRole,
 };
+
+#[cfg(test)]
+mod sso_tests;

@@ -2,7 +2,6 @@
 //! and with a question where an MFA code is asked for. What `role feed` hands to the daemon.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::credentials::Credentials;
 use crate::failure::Failure;
-use crate::source::ask::{self, For};
+use crate::source::ask::{self, AskCode, For};
 use crate::source::aws::{Aws, Profile, Told};
 
 /// How long STS, SSO or a helper may take. Helpers may open a browser.
@@ -25,7 +24,7 @@ pub struct Person {
     /// The session name of a role whose profile says none.
     pub session_name: String,
     /// Asks for the code that an MFA device shows, given its serial number.
-    pub ask_code: Box<dyn Fn(&str) -> io::Result<String> + Send + Sync>,
+    pub ask_code: Box<AskCode>,
 }
 
 impl Person {
@@ -86,6 +85,7 @@ impl Person {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io;
     use std::sync::{Arc, Mutex};
 
     use super::*;

@@ -22,8 +22,8 @@ use crate::document::{self, is_key_id, is_secret};
 use crate::failure::Failure;
 use crate::spec::Command;
 
-/// Asks for the code that a device shows, given its serial number.
-pub(crate) type AskCode = dyn Fn(&str) -> io::Result<String> + Send + Sync;
+/// Asks a person for the code that an MFA device shows, given its serial number.
+pub type AskCode = dyn Fn(&str) -> io::Result<String> + Send + Sync;
 
 /// For whom credentials are obtained.
 pub(crate) enum For<'a> {

@@ -132,8 +132,7 @@ async fn renew(renewal: &Renewal, oidc: &Place, now: Timestamp) -> Result<Login,
     let access_token = answer
         .access_token()
         .ok_or_else(|| Renewing::Failed(Trouble::new("renew the SSO login: the answer holds no token")))?;
-    let refresh_token =
-        answer.refresh_token().map_or_else(|| renewal.refresh_token.clone(), |token| Secret::new(token));
+    let refresh_token = answer.refresh_token().map_or_else(|| renewal.refresh_token.clone(), Secret::new);
     Ok(Login {
         access_token: Secret::new(access_token),
         expires: whole_seconds(add(now, SignedDuration::from_secs(answer.expires_in().into()))),

@@ -34,7 +34,7 @@ impl Trouble {
     pub(crate) fn failure(self, action: &str, at: Timestamp) -> Failure {
         let failure = Failure::new(format!("{action}: {}", self.text), at);
         let failure = match &self.refused {
-            Some(arn) => failure.as_unauthorized(arn),
+            Some(arn) => failure.unauthorized(arn),
             None => failure,
         };
         if self.person { failure.for_a_person() } else { failure }
