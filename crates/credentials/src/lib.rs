@@ -45,3 +45,7 @@ pub use store::{
 
 #[cfg(test)]
 mod sso_tests;
+#[cfg(test)]
+mod stand_in;
+#[cfg(test)]
+mod sts_tests;

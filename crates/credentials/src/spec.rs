@@ -93,7 +93,7 @@ pub struct Settings {
     pub home: Option<PathBuf>,
     /// Account names that `role-arn = "NAME@ACCOUNT-NAME"` may use, each to its 12 digits: `[aws.accounts]`.
     pub accounts: BTreeMap<String, String>,
-    /// The account of a `role-arn` without one: 12 digits, or a name of `accounts`. `[aws] account`.
+    /// The account of a `role-arn` without one: 12 digits, or a name of `accounts`. `[aws] default-account`.
     pub default_account: Option<String>,
     /// The URL of STS for every role. `[aws] sts-endpoint`.
     pub sts_endpoint: Option<String>,

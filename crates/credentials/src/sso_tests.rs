@@ -3,10 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,77 +13,30 @@ use tempfile::TempDir;
 
 use crate::source::chain::Sso;
 use crate::source::sso_cache::{self, Login, Renewal};
+use crate::stand_in::{Asked, StandIn};
 use crate::{Environment, Outgoing, RoleSpec, Secret, Seed, Settings, Store, SystemClock};
 
-/// What the stand-in was asked: method and path, and the body or the bearer token.
-type Asked = Arc<Mutex<Vec<(String, Value)>>>;
-
 /// A stand-in for the SSO portal and its OIDC service: a person says yes after the second question.
-struct SsoStandIn {
-    url: String,
-    asked: Asked,
-}
+struct SsoStandIn(StandIn);
 
 impl SsoStandIn {
     fn start() -> SsoStandIn {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Asked::default();
-        let noted = asked.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let noted = noted.clone();
-                std::thread::spawn(move || serve(stream, &noted));
-            }
-        });
-        SsoStandIn { url, asked }
+        SsoStandIn(StandIn::start(|asked, before| {
+            let (status, error, body) = answer(&asked.what, &content(asked), before);
+            let error = error.map_or(String::new(), |error| format!("x-amzn-ErrorType: {error}\r\n"));
+            (status, format!("content-type: application/json\r\n{error}"), body.to_string())
+        }))
     }
 
     fn asked(&self, path: &str) -> Vec<Value> {
-        let asked = self.asked.lock().unwrap();
-        asked.iter().filter(|(what, _)| what.starts_with(path)).map(|(_, with)| with.clone()).collect()
+        self.0.asked(path).iter().map(content).collect()
     }
 }
 
-fn serve(stream: TcpStream, noted: &Asked) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut stream = stream;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).unwrap_or(0) == 0 {
-            return;
-        }
-        let what: String = line.split(' ').take(2).collect::<Vec<_>>().join(" ");
-        let (mut length, mut bearer) = (0, Value::Null);
-        loop {
-            let mut header = String::new();
-            reader.read_line(&mut header).unwrap();
-            let Some((name, value)) = header.trim().split_once(": ") else { break };
-            match name.to_ascii_lowercase().as_str() {
-                "content-length" => length = value.parse().unwrap(),
-                "x-amz-sso_bearer_token" => bearer = json!(value),
-                _ => {}
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).unwrap();
-        let body: Value = serde_json::from_slice(&body).unwrap_or(bearer);
-        let (status, error, answer) = {
-            let mut asked = noted.lock().unwrap();
-            let before = asked.iter().filter(|(earlier, _)| *earlier == what).count();
-            asked.push((what.clone(), body.clone()));
-            answer(&what, &body, before)
-        };
-        let answer = answer.to_string();
-        let error = error.map_or(String::new(), |error| format!("x-amzn-ErrorType: {error}\r\n"));
-        let head = format!(
-            "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{error}content-length: {}\r\n\r\n",
-            answer.len()
-        );
-        if stream.write_all((head + &answer).as_bytes()).is_err() {
-            return;
-        }
-    }
+/// The body, or the bearer token of a request without one.
+fn content(asked: &Asked) -> Value {
+    let bearer = asked.header("x-amz-sso_bearer_token");
+    serde_json::from_str(&asked.body).unwrap_or_else(|_| json!(bearer))
 }
 
 /// Status, error type and body. `before`: how often the same was asked already.
@@ -154,7 +105,7 @@ impl Case {
                 "[profile dev]\nsso_session = corp\nsso_account_id = 111122223333\nsso_role_name = Dev\n\
                  endpoint_url = {}\n[sso-session corp]\nsso_start_url = https://corp.example/start\n\
                  sso_region = eu-west-1\n",
-                sso.url
+                sso.0.url
             ),
         )
         .unwrap();
@@ -258,7 +209,7 @@ fn where_only_a_person_can_help_it_says_at_once_what_to_type() {
             "{detail}"
         );
         assert!(detail.ends_with(remedy), "{detail}");
-        assert_eq!(case.sso.asked.lock().unwrap().len(), asked, "{said}");
+        assert_eq!(case.sso.0.all().len(), asked, "{said}");
         assert!(case.store.status()[0].needs_person);
     }
 }

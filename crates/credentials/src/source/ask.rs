@@ -121,9 +121,10 @@ pub(crate) async fn role(source: &AssumeRole, role: &str, now: Timestamp) -> Res
     within(source.aws.timeout, asking).await.map_err(|trouble| trouble.failure(&action, now))
 }
 
+/// A second more than a single call may take, so that the one that took too long is named.
 async fn within<T>(limit: Duration, asking: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
     let too_long = |_| Trouble::new(format!("no end within {} s", limit.as_secs()));
-    tokio::time::timeout(limit, asking).await.map_err(too_long)?
+    tokio::time::timeout(limit + Duration::from_secs(1), asking).await.map_err(too_long)?
 }
 
 fn seconds(duration: Option<Duration>) -> Option<i32> {

@@ -20,7 +20,7 @@ pub(crate) fn arn(written: &str, settings: &Settings, region: &str) -> Result<St
         Some((name, account)) => (name, account),
         None => {
             let account = settings.default_account.as_deref().ok_or_else(|| {
-                format!("{written:?} names no account (write {written}@ACCOUNT or an ARN, or set a default account)")
+                format!("{written:?} names no account (write {written}@ACCOUNT or an ARN, or set default-account in [aws])")
             })?;
             (written, account)
         }
@@ -37,14 +37,12 @@ fn account_id<'a>(account: &'a str, accounts: &'a BTreeMap<String, String>) -> R
         return Ok(id);
     }
     if id != account {
-        return Err(format!(
-            "account {account:?} is {id:?} in the table of accounts, which is not 12 digits"
-        ));
+        return Err(format!("account {account:?} is {id:?} in [aws.accounts], which is not 12 digits"));
     }
     let known: Vec<&str> = accounts.keys().map(String::as_str).collect();
     let known =
         if known.is_empty() { "there are none".into() } else { format!("there are {}", known.join(", ")) };
-    Err(format!("{account:?} is neither 12 digits nor a name in the table of accounts ({known})"))
+    Err(format!("{account:?} is neither 12 digits nor a name in [aws.accounts] ({known})"))
 }
 
 fn is_account_id(text: &str) -> bool {
@@ -137,9 +135,9 @@ mod tests {
         for (written, part) in [
             (
                 "App@nowhere",
-                "\"nowhere\" is neither 12 digits nor a name in the table of accounts (there are prod, typo)",
+                "\"nowhere\" is neither 12 digits nor a name in [aws.accounts] (there are prod, typo)",
             ),
-            ("App@typo", "account \"typo\" is \"1234\" in the table of accounts, which is not 12 digits"),
+            ("App@typo", "account \"typo\" is \"1234\" in [aws.accounts], which is not 12 digits"),
             ("App@12345", "neither 12 digits"),
             ("", "is no role's name"),
             ("team/", "is no role's name"),
@@ -153,6 +151,6 @@ mod tests {
             assert!(message.contains(part), "{written}: {message}");
         }
         let without = arn("App", &Settings::default(), "us-east-1").unwrap_err();
-        assert!(without.contains("App@ACCOUNT") && without.contains("default account"), "{without}");
+        assert!(without.contains("App@ACCOUNT") && without.contains("default-account"), "{without}");
     }
 }

@@ -63,7 +63,6 @@ impl Place {
     pub(crate) fn config(&self, credentials: Option<&Credentials>) -> SdkConfig {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT.min(self.timeout))
-            .read_timeout(self.timeout)
             .operation_attempt_timeout(self.timeout)
             .operation_timeout(self.timeout)
             .build();
