@@ -15,7 +15,7 @@ use super::profiles::{Profiles, innermost};
 use super::sdk::Place;
 use super::sso::{self, Places};
 use super::sts::{self, Mfa, RoleSession};
-use super::trouble::{Trouble, quote};
+use super::trouble::{Trouble, line};
 use super::{process, sdk};
 use crate::credentials::{Credentials, Secret, whole_seconds};
 use crate::document::{self, is_key_id, is_secret};
@@ -61,7 +61,10 @@ pub(crate) async fn static_keys(source: &Static, role: &str, now: Timestamp) -> 
         trouble.failure(&format!("get credentials from profile {}", source.profile), now)
     })?;
     source.told.once(|| {
-        log::warn!("role {role}: the keys of profile {} are handed out as they are", source.profile);
+        log::info!(
+            "role {role}: the keys of profile {} are handed out as they are, without a token",
+            source.profile
+        );
     });
     Ok(credentials)
 }
@@ -88,7 +91,7 @@ pub(crate) async fn of_profile(
             return asker.session_of(keys, &chain.base_profile, base).await;
         }
         source.told.once(|| {
-            log::warn!(
+            log::info!(
                 "profile {}: its long-lived keys are handed out as they are, without a token (session = false)",
                 source.name
             );
@@ -140,7 +143,7 @@ fn credentials_of(keys: &Keys, written: Timestamp) -> Result<Credentials, Troubl
         access_key_id: keys.id.clone(),
         secret_access_key: keys.secret.clone(),
         token: keys.token.clone(),
-        expiration: None,
+        expiration: keys.expires,
         last_updated: whole_seconds(written),
         account_id: keys.account.clone(),
     })
@@ -232,8 +235,8 @@ impl<'a> Asker<'a> {
         match &chain.base {
             Base::Keys(keys) => credentials_of(keys, self.profiles.written.unwrap_or(self.now))
                 .map_err(|e| Trouble::new(format!("profile {profile:?}: {}", e.text))),
-            Base::Process(line) => {
-                let command = Command::Shell(line.0.clone());
+            Base::Process(written) => {
+                let command = Command::Shell(written.0.clone());
                 process::credentials(&command, self.aws.timeout, self.now).await.map_err(|e| {
                     Trouble::new(format!("run credential_process of profile {profile:?}: {}", e.text))
                 })
@@ -330,12 +333,12 @@ impl<'a> Asker<'a> {
         let client = imds::Client::builder()
             .configure(&settings)
             .endpoint(upstream)
-            .map_err(|e| failed(quote(&e.to_string())))?
+            .map_err(|e| failed(line(&e.to_string())))?
             .max_attempts(1)
             .operation_timeout(self.aws.timeout)
             .build();
         let path = "/latest/meta-data/iam/security-credentials/";
-        let get = async |path: String| client.get(path).await.map_err(|e| failed(quote(&innermost(&e))));
+        let get = async |path: String| client.get(path).await.map_err(|e| failed(line(&innermost(&e))));
         let listed = get(path.to_owned()).await?;
         let role = listed.as_ref().lines().next().unwrap_or("").trim();
         if role.is_empty() {
@@ -356,7 +359,14 @@ impl<'a> Asker<'a> {
         match (given("AWS_ACCESS_KEY_ID"), given("AWS_SECRET_ACCESS_KEY")) {
             (Some(id), Some(secret)) => {
                 let token = given("AWS_SESSION_TOKEN").map(Secret::new);
-                let keys = Keys { id, secret: Secret::new(secret), token, account: None, mfa_serial: None };
+                let keys = Keys {
+                    id,
+                    secret: Secret::new(secret),
+                    token,
+                    account: None,
+                    mfa_serial: None,
+                    expires: None,
+                };
                 credentials_of(&keys, self.now)
             }
             _ => Err(Trouble::new(format!(

@@ -7,10 +7,15 @@
 use std::fmt;
 
 use aws_config::profile::Profile;
+use jiff::Timestamp;
 
 use super::profiles::Profiles;
 use super::trouble::Trouble;
-use crate::credentials::Secret;
+use crate::credentials::{Secret, whole_seconds};
+
+/// Where saml2aws, aws-azure-login and others note when the session that they wrote ends. AWS has no key
+/// for that.
+const EXPIRES: [&str; 3] = ["x_security_token_expires", "aws_expiration", "aws_session_expiration"];
 
 /// A profile's way to credentials.
 #[derive(Debug, PartialEq)]
@@ -48,6 +53,8 @@ pub(crate) struct Keys {
     pub(crate) account: Option<String>,
     /// What a session of these keys asks a code of.
     pub(crate) mfa_serial: Option<String>,
+    /// When keys with a token end, as far as the tool that wrote them says so.
+    pub(crate) expires: Option<Timestamp>,
 }
 
 /// A command line, which may hold a password.
@@ -218,6 +225,8 @@ pub(crate) fn keys(profile: &Profile) -> Result<Option<Keys>, Trouble> {
             secret: Secret::new(secret),
             token: given("aws_session_token").map(Secret::new),
             account: given("aws_account_id").map(str::to_owned),
+            expires: given("aws_session_token")
+                .and_then(|_| EXPIRES.iter().find_map(|name| given(name)?.parse().ok()).map(whole_seconds)),
             mfa_serial: profile
                 .get("mfa_serial")
                 .filter(|_| profile.get("role_arn").is_none())
@@ -319,6 +328,18 @@ mod tests {
         let itself = "role_arn = a\nsource_profile = app\naws_access_key_id = i\naws_secret_access_key = s";
         let found = chain(&format!("[profile app]\n{itself}\n")).await.unwrap();
         assert!(matches!(found.base, Base::Keys(_)) && found.steps.len() == 1);
+    }
+
+    #[tokio::test]
+    async fn a_session_that_another_tool_wrote_ends_when_it_says() {
+        let keys = "aws_access_key_id = i\naws_secret_access_key = s\nx_security_token_expires = 2026-11-21T12:00:00+01:00\n";
+        let ends = async |config: &str| match chain(&format!("[profile app]\n{config}")).await.unwrap().base {
+            Base::Keys(keys) => keys.expires,
+            base => panic!("{base:?}"),
+        };
+        assert_eq!(ends(keys).await, None, "keys without a token do not end");
+        let ended = ends(&format!("{keys}aws_session_token = t\n")).await;
+        assert_eq!(ended, Some("2026-11-21T11:00:00Z".parse().unwrap()));
     }
 
     #[tokio::test]

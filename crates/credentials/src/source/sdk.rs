@@ -19,7 +19,7 @@ use aws_types::sdk_config::SharedHttpClient;
 use jiff::Timestamp;
 
 use super::profiles::innermost;
-use super::trouble::{Trouble, quote};
+use super::trouble::{Trouble, line};
 use crate::credentials::{Credentials, Secret};
 use crate::document::{is_key_id, is_secret};
 
@@ -99,15 +99,15 @@ impl Place {
                 format!("no connection within {} s", CONNECT.min(self.timeout).as_secs())
             }
             SdkError::DispatchFailure(failure) => {
-                failure.as_connector_error().map_or("no connection".into(), |e| quote(&innermost(e)))
+                failure.as_connector_error().map_or("no connection".into(), |e| line(&innermost(e)))
             }
             SdkError::ServiceError(context) => match (context.err().code(), context.err().message()) {
-                (Some(code), Some(message)) => format!("{}: {}", quote(code), quote(message)),
-                (Some(code), None) => quote(code),
+                (Some(code), Some(message)) => format!("{}: {}", line(code), line(message)),
+                (Some(code), None) => line(code),
                 (None, _) => "its answer cannot be read (is this AWS?)".into(),
             },
             SdkError::ResponseError(_) => "its answer cannot be read (is this AWS?)".into(),
-            _ => quote(&innermost(error)),
+            _ => line(&innermost(error)),
         };
         Trouble::new(format!("{action} at {place}: {cause}"))
     }

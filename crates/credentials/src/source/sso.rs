@@ -47,7 +47,7 @@ pub(crate) async fn credentials(
         Some("UnauthorizedException") => {
             Trouble::for_a_person(format!("the SSO login is no longer accepted (run {remedy})"))
         }
-        _ => places.portal.trouble(&action, &error),
+        _ => places.portal.trouble(&action, &error).without(&[&login.access_token]),
     })?;
     let keys = answer
         .role_credentials()
@@ -127,7 +127,10 @@ async fn renew(renewal: &Renewal, oidc: &Place, now: Timestamp) -> Result<Login,
         Some("InvalidGrantException" | "ExpiredTokenException" | "InvalidClientException") => {
             Renewing::Refused
         }
-        _ => Renewing::Failed(oidc.trouble("renew the SSO login: CreateToken", &error)),
+        _ => {
+            let trouble = oidc.trouble("renew the SSO login: CreateToken", &error);
+            Renewing::Failed(trouble.without(&[&renewal.client_secret, &renewal.refresh_token]))
+        }
     })?;
     let access_token = answer
         .access_token()

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::sdk::{Place, code, taken};
 use super::trouble::Trouble;
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Secret};
 
 /// A device and the code that it shows.
 pub(crate) struct Mfa {
@@ -64,7 +64,7 @@ pub(crate) async fn assume_role(
     match asked {
         Ok(answer) => with_account(read(answer.credentials(), &action, now)?, session.arn),
         Err(error) => {
-            let trouble = place.trouble(&action, &error);
+            let trouble = place.trouble(&action, &error).without(&secrets(by));
             let refused = code(&error) == Some("AccessDenied");
             Err(Trouble { refused: refused.then(|| session.arn.to_owned()), ..trouble })
         }
@@ -89,7 +89,7 @@ pub(crate) async fn assume_role_with_web_identity(
         .set_duration_seconds(duration)
         .send()
         .await
-        .map_err(|error| place.trouble(&action, &error))?;
+        .map_err(|error| place.trouble(&action, &error).without(&[&Secret::new(token)]))?;
     with_account(read(answer.credentials(), &action, now)?, arn)
 }
 
@@ -110,8 +110,12 @@ pub(crate) async fn session_token(
         .set_token_code(token)
         .send()
         .await
-        .map_err(|error| place.trouble(action, &error))?;
+        .map_err(|error| place.trouble(action, &error).without(&secrets(of)))?;
     Ok(Credentials { account_id: of.account_id.clone(), ..read(answer.credentials(), action, now)? })
+}
+
+fn secrets(of: &Credentials) -> Vec<&Secret> {
+    [Some(&of.secret_access_key), of.token.as_ref()].into_iter().flatten().collect()
 }
 
 fn read(answered: Option<&types::Credentials>, action: &str, now: Timestamp) -> Result<Credentials, Trouble> {

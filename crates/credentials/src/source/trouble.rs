@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::credentials::Secret;
 use crate::failure::Failure;
 
 /// Longest text that is taken over from somebody else's message.
@@ -30,6 +31,14 @@ impl Trouble {
         Trouble { person: true, ..Trouble::new(text) }
     }
 
+    /// The same without these, should an answer have repeated what it was sent.
+    pub(crate) fn without(mut self, secrets: &[&Secret]) -> Self {
+        for secret in secrets.iter().filter(|secret| !secret.expose().is_empty()) {
+            self.text = self.text.replace(secret.expose(), "(hidden)");
+        }
+        self
+    }
+
     /// What it means for a role.
     pub(crate) fn failure(self, action: &str, at: Timestamp) -> Failure {
         let failure = Failure::new(format!("{action}: {}", self.text), at);
@@ -41,18 +50,27 @@ impl Trouble {
     }
 }
 
-/// The first line of somebody else's message, without control characters, shortened, and without
-/// anything that looks like a key or a token.
-pub(crate) fn quote(text: &str) -> String {
+/// The first line of somebody else's message, without control characters and shortened.
+pub(crate) fn line(text: &str) -> String {
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("");
     let clean: String = line.chars().filter(|c| !c.is_control()).collect();
+    match clean.char_indices().nth(LONGEST_QUOTE) {
+        Some((end, _)) => format!("{}...", &clean[..end]),
+        None => clean,
+    }
+}
+
+/// The same of a program that may print anything: without what looks like a key or a token.
+pub(crate) fn quote(text: &str) -> String {
     let mut shown = String::new();
     let mut run = String::new();
     let flush = |run: &mut String, shown: &mut String| {
         shown.push_str(if run.len() >= KEY_LIKE { "(hidden)" } else { run });
         run.clear();
     };
-    for c in clean.chars() {
+    // Not shortened yet: a key must not be cut down to what no longer looks like one.
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("");
+    for c in first.chars() {
         if c.is_ascii_alphanumeric() || "+/=_-".contains(c) {
             run.push(c);
         } else {
@@ -61,10 +79,7 @@ pub(crate) fn quote(text: &str) -> String {
         }
     }
     flush(&mut run, &mut shown);
-    match shown.char_indices().nth(LONGEST_QUOTE) {
-        Some((end, _)) => format!("{}...", &shown[..end]),
-        None => shown,
-    }
+    line(&shown)
 }
 
 #[cfg(test)]
@@ -77,10 +92,11 @@ mod tests {
         assert_eq!(quote("bad secret wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY!"), "bad secret (hidden)!");
         assert_eq!(quote("a\u{1b}[31mred"), "a[31mred");
         assert!(quote(&"word ".repeat(200)).len() < 310);
-        assert_eq!(
-            quote("User: arn:aws:iam::111122223333:user/dev is not authorized to perform: sts:AssumeRole"),
-            "User: arn:aws:iam::111122223333:user/dev is not authorized to perform: sts:AssumeRole"
-        );
+        let long =
+            "User: arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Admin_0123456789abcdef/me is not";
+        assert_eq!(line(long), long);
+        let told = Trouble::new("it said: hunter2 is wrong").without(&[&Secret::new("hunter2")]);
+        assert_eq!(told.text, "it said: (hidden) is wrong");
     }
 
     #[test]
