@@ -458,7 +458,7 @@ fn live(world: &World, now: Timestamp) -> Result<Live, ConfigError> {
         loaded: world.loaded.clone(),
         stages: Stages::build(&world.played.trees, &world.events, &world.changes.edits(), &snapshot, now)?,
         faults: world.faults.playing(),
-        rules: world.given.rules(config),
+        rules: world.given.rules(config, world.changes.default_role())?,
         hosts: Hosts::new(&config.hosts),
         hop_limit: config.hop_limit.map(|limit| limit.get()),
         upstream: world.upstream.clone(),

@@ -135,6 +135,19 @@ impl Changes {
         })
     }
 
+    /// The default role that a command chose; `Some(None)`: that there be none.
+    pub(crate) fn default_role(&self) -> Option<Option<&str>> {
+        self.0.get(&Target::DefaultRole).and_then(|entry| match &entry.change {
+            Change::DefaultRole { role } => Some(role.as_deref()),
+            _ => None,
+        })
+    }
+
+    /// Takes the choice of a default role back; whether there was one.
+    pub(crate) fn forget_default_role(&mut self) -> bool {
+        self.0.remove(&Target::DefaultRole).is_some()
+    }
+
     /// The changes that outlive the daemon.
     pub(crate) fn kept(&self) -> Vec<&Change> {
         self.0.values().filter(|entry| entry.persist).map(|entry| &entry.change).collect()

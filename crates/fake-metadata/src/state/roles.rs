@@ -1,5 +1,5 @@
 //! Who is given which role, as far as it changes while the service runs: the mapping file, the roles
-//! that containers ask for, the default role that a command chose.
+//! that containers ask for. The default role that a command chose is one of the live changes.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -36,8 +36,18 @@ impl Given {
         Arc::ptr_eq(&self.callers, &other.callers) && Arc::ptr_eq(&self.wishes, &other.wishes)
     }
 
-    pub(super) fn rules(&self, config: &Config) -> Rules {
-        Rules::new(&self.callers, !config.callers.engines().sockets.is_empty(), config.default_role())
+    /// The rules of this configuration, with the default role that a command chose.
+    pub(super) fn rules(&self, config: &Config, chosen: Option<Option<&str>>) -> Result<Rules, ConfigError> {
+        if let Some(Some(name)) = chosen
+            && !config.roles().contains_key(name)
+        {
+            let message = format!(
+                "role use chose {name}, and there is no such role (choose another, take the choice back with role use --undo, or reload --reset)"
+            );
+            return Err(ConfigError::Contradiction { key: "callers.default".into(), message });
+        }
+        let default = chosen.map_or_else(|| config.default_role(), |role| role.map(str::to_owned));
+        Ok(Rules::new(&self.callers, !config.callers.engines().sockets.is_empty(), default))
     }
 
     /// The roles made for containers, by key. One that cannot be is told in the log and left out: it
@@ -92,6 +102,16 @@ impl State {
         if let Err(error) = followed {
             log::error!("ask container engines: start a thread: {error}");
         }
+    }
+
+    /// Every role as it stands, by name.
+    pub(crate) fn roles(&self) -> Vec<credentials::RoleStatus> {
+        self.store.status()
+    }
+
+    /// Where the credentials of roles are kept.
+    pub(crate) fn store(&self) -> &credentials::Store {
+        &self.store
     }
 
     /// Reads the mapping file again. What is wrong with it is kept for `status` and logged.
