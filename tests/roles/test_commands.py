@@ -104,7 +104,7 @@ def test_use_of_no_role_and_of_the_configured_one_again(daemon):
     assert daemon.imds.get("/latest/meta-data/iam/", daemon.imds.token()).status == 404
     assert role(daemon, "use", "--undo") == "default role First, as configured\n"
     assert daemon.imds.text(ROLE) == "First"
-    assert "no command has chosen" in role(daemon, "use", "--undo", code=2)
+    assert "no command has chosen a default role" in role(daemon, "use", "--undo", code=2)
 
 
 def test_a_reload_that_takes_the_chosen_role_away_is_refused(daemon):

@@ -381,7 +381,8 @@ impl Configuration {
             flags.push((format!("--log-level {level}"), root.key("log").key("level"), level.clone()));
         }
         let file = self.config.clone().or_else(default_config);
-        Sources { file, environment: std::env::vars().collect(), flags, events: Vec::new() }
+        let aws = Surroundings::read().aws();
+        Sources { file, environment: std::env::vars().collect(), flags, events: Vec::new(), aws }
     }
 }
 

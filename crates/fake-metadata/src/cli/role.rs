@@ -27,10 +27,11 @@ pub(crate) enum RoleCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Make a role the one of all callers that nothing else matches
+    /// Make a role the one of all callers that nothing else matches, or have it resolve another profile
     ///
     /// Takes effect at once, and stays so across a reload, and with --persist across a restart.
-    #[command(after_long_help = "Examples:\n  fake-metadata role use App\n  fake-metadata role use --undo")]
+    #[command(after_long_help = "Examples:\n  fake-metadata role use App\n  \
+                                 fake-metadata role use --profile staging\n  fake-metadata role use --undo")]
     Use(UseRole),
     /// Have a role's source asked now, and say what comes of it
     ///
@@ -64,13 +65,17 @@ pub(crate) enum RoleCommand {
 #[derive(Debug, Args)]
 pub(crate) struct UseRole {
     /// The role's name
-    #[arg(required_unless_present_any = ["none", "undo"])]
+    #[arg(required_unless_present_any = ["none", "undo", "profile"])]
     pub(crate) name: Option<String>,
+    /// Have it, or the present default role, resolve this profile of the daemon's AWS files: the profile
+    /// itself, or for an assume-role source the one that assumes the role
+    #[arg(long)]
+    pub(crate) profile: Option<String>,
     /// Give those callers no role: iam/ is absent
-    #[arg(long, conflicts_with_all = ["name", "undo"])]
+    #[arg(long, conflicts_with_all = ["name", "undo", "profile"])]
     pub(crate) none: bool,
-    /// Go back to the configured default role
-    #[arg(long, conflicts_with_all = ["name", "persist"])]
+    /// Go back to the configured default role and profiles
+    #[arg(long, conflicts_with_all = ["name", "persist", "profile"])]
     pub(crate) undo: bool,
     #[command(flatten)]
     pub(crate) live: LiveArgs,

@@ -79,8 +79,8 @@ fn show(name: &str, daemon: &DaemonSocket, json: bool) -> Outcome {
 fn choose(args: &UseRole) -> Outcome {
     let request = match (args.undo, args.none) {
         (true, _) => json!({ "undo": true }),
-        (_, true) => json!({ "persist": args.live.persist }),
-        _ => json!({ "role": args.name, "persist": args.live.persist }),
+        (_, true) => json!({ "none": true, "persist": args.live.persist }),
+        _ => json!({ "role": args.name, "profile": args.profile, "persist": args.live.persist }),
     };
     let daemon = Daemon::at(args.live.daemon.path());
     let answer = daemon.ask(Method::POST, "/v1/roles/use", Some(&request))?;

@@ -24,6 +24,8 @@ pub(crate) enum Change {
     Endpoint { mode: imds::Endpoint },
     /// The role of callers that nothing else matches, or (`null`) none.
     DefaultRole { role: Option<String> },
+    /// The profile that a role's source resolves.
+    Profile { role: String, profile: String },
 }
 
 /// What a change applies to; there is one change of each at a time.
@@ -34,6 +36,7 @@ pub(crate) enum Target {
     UserData,
     DefaultRole,
     Tag(String),
+    Profile(String),
     /// In the tree's own spelling.
     Path(String),
 }
@@ -63,6 +66,9 @@ impl Change {
             Change::Tokens { .. } => (Target::Tokens, self),
             Change::Endpoint { .. } => (Target::Endpoint, self),
             Change::DefaultRole { .. } => (Target::DefaultRole, self),
+            Change::Profile { role, profile } => {
+                (Target::Profile(role.clone()), Change::Profile { role, profile })
+            }
         })
     }
 
@@ -72,7 +78,10 @@ impl Change {
             Change::Set { path, .. } | Change::Remove { path } => path.clone(),
             Change::Tag { key, .. } => format!("tag {key}"),
             Change::UserData { .. } => "user-data".into(),
-            Change::Tokens { .. } | Change::Endpoint { .. } | Change::DefaultRole { .. } => self.describe(),
+            Change::Tokens { .. }
+            | Change::Endpoint { .. }
+            | Change::DefaultRole { .. }
+            | Change::Profile { .. } => self.describe(),
         }
     }
 
@@ -93,6 +102,7 @@ impl Change {
             Change::Tokens { mode } => format!("tokens {}", word(mode)),
             Change::Endpoint { mode } => format!("endpoint {}", word(mode)),
             Change::DefaultRole { role: Some(role) } => format!("default role {role}"),
+            Change::Profile { role, profile } => format!("role {role} by profile {profile}"),
             Change::DefaultRole { role: None } => "no default role".into(),
         }
     }

@@ -143,9 +143,19 @@ impl Changes {
         })
     }
 
-    /// Takes the choice of a default role back; whether there was one.
-    pub(crate) fn forget_default_role(&mut self) -> bool {
-        self.0.remove(&Target::DefaultRole).is_some()
+    /// The profiles that commands chose, by role.
+    pub(crate) fn profiles(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.values().filter_map(|entry| match &entry.change {
+            Change::Profile { role, profile } => Some((role.as_str(), profile.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Takes the choices of a default role and of profiles back; whether there were any.
+    pub(crate) fn forget_roles(&mut self) -> bool {
+        let before = self.0.len();
+        self.0.retain(|target, _| !matches!(target, Target::DefaultRole | Target::Profile(_)));
+        self.0.len() < before
     }
 
     /// The changes that outlive the daemon.

@@ -9,15 +9,18 @@ use serde_json::{Value, json};
 
 use super::Refused;
 use crate::live::{Change, Changes};
-use crate::state::State;
+use crate::state::{State, World, set_profile};
 
-/// The default role to choose.
+/// The default role to choose, the profile that it is to resolve, or both.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct Use {
-    /// None: callers that nothing else matches get no role.
+    /// Callers that nothing else matches get no role.
+    none: bool,
+    /// Unset: the present one.
     role: Option<String>,
-    /// Whether it is the configured one again.
+    profile: Option<String>,
+    /// Whether all is as configured again.
     undo: bool,
     /// Whether the choice outlives the daemon.
     persist: bool,
@@ -64,27 +67,55 @@ pub(super) fn choose(state: &State, request: Use) -> Result<Value, Refused> {
     let done = state.change(|world| {
         let mut changes = Changes::clone(&world.changes);
         let done = if request.undo {
-            if !changes.forget_default_role() {
-                return Err(Refused::wrong("no command has chosen a default role"));
+            if !changes.forget_roles() {
+                return Err(Refused::wrong("no command has chosen a default role or a profile"));
             }
             let configured = world.loaded.config.default_role();
-            format!("default role {}, as configured", configured.as_deref().unwrap_or("none"))
+            vec![format!("default role {}, as configured", configured.as_deref().unwrap_or("none"))]
         } else {
-            if let Some(name) = &request.role
-                && !world.loaded.config.roles().contains_key(name)
-            {
-                return Err(UnknownRole(name.clone()).into());
-            }
-            let change = Change::DefaultRole { role: request.role };
-            let described = change.describe();
-            changes.add(vec![change], request.persist).map_err(Refused::wrong)?;
+            let chosen = choices(&request, world)?;
+            let described = chosen.iter().map(Change::describe).collect();
+            changes.add(chosen, request.persist).map_err(Refused::wrong)?;
             described
         };
         world.changes = Arc::new(changes);
         Ok(done)
     })?;
-    log::info!("changed by command: {done}");
-    Ok(json!({ "done": [done] }))
+    log::info!("changed by command: {}", done.join(", "));
+    Ok(json!({ "done": done }))
+}
+
+/// The changes that a choice comes to.
+fn choices(request: &Use, world: &World) -> Result<Vec<Change>, Refused> {
+    let config = &world.loaded.config;
+    let mut changes = Vec::new();
+    if request.none || request.role.is_some() {
+        changes.push(Change::DefaultRole { role: request.role.clone() });
+    }
+    let named = request.role.clone();
+    let present = || match world.changes.default_role() {
+        Some(chosen) => chosen.map(str::to_owned),
+        None => config.default_role(),
+    };
+    let known = config.roles();
+    if let Some(name) = named.as_ref().filter(|name| !known.contains_key(*name)) {
+        return Err(UnknownRole(name.clone()).into());
+    }
+    if let Some(profile) = &request.profile {
+        let Some(role) = named.or_else(present) else {
+            return Err(Refused::wrong(
+                "there is no default role (name the one that is to have the profile)",
+            ));
+        };
+        let mut spec = known.get(&role).map(|role| role.source.clone()).unwrap_or_default();
+        if !set_profile(&mut spec, profile) {
+            return Err(Refused::wrong(format!(
+                "role {role} resolves no profile (its source must be profile, assume-role or static)"
+            )));
+        }
+        changes.push(Change::Profile { role, profile: profile.clone() });
+    }
+    Ok(changes)
 }
 
 /// The roles that a request is about.
