@@ -5,7 +5,7 @@ import json
 import pytest
 
 from support.daemon import run
-from support.roles import ROLE, credentials, stamp
+from support.roles import ROLE, command as role, credentials, served, shown, stamp
 from support.wait import until
 
 CONFIG = """
@@ -28,21 +28,6 @@ def daemon(serve, tmp_path):
     daemon = serve(CONFIG.format(file=file))
     daemon.file = file
     return daemon
-
-
-def role(daemon, *args: str, code: int = 0, **more) -> str:
-    """Runs `fake-metadata role`; what it printed, the error where it was to fail."""
-    result = run(daemon.binary, "role", *args, env={"FAKE_METADATA_CONTROL": str(daemon.control)}, **more)
-    assert result.returncode == code, result
-    return result.stderr if code else result.stdout
-
-
-def shown(daemon, name: str) -> dict:
-    return json.loads(role(daemon, "show", name, "--json"))
-
-
-def served(daemon, name: str) -> dict:
-    return json.loads(daemon.imds.text(ROLE + name))
 
 
 def test_list_names_every_role_and_marks_the_default(daemon):

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use crate::callers::{Connection, Engines, Finder, Rules, Watch};
 use crate::config::{ConfigError, KeyPath, Loaded, Sources};
+use crate::control::Logins;
 use crate::events::{Clock, EventError, EventSpec, Origin, Stages, Timeline};
 use crate::faults::{Fault, Faults, Playing};
 use crate::front::Hosts;
@@ -170,6 +171,7 @@ pub(crate) struct State {
     pub(crate) finder: Finder,
     mapping_watch: Watch,
     pub(crate) engines: Engines,
+    pub(crate) logins: Logins,
     outgoing: credentials::Outgoing,
     /// Recognises our own requests when they come back.
     pub(crate) marker: Arc<Marker>,
@@ -238,6 +240,7 @@ impl State {
             finder: Finder::new(),
             mapping_watch: Watch::default(),
             engines: Engines::default(),
+            logins: Logins::default(),
             outgoing,
             marker,
             world: Mutex::new(world),

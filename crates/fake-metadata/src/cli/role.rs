@@ -51,6 +51,16 @@ pub(crate) enum RoleCommand {
         #[command(flatten)]
         daemon: DaemonSocket,
     },
+    /// Log the daemon in to IAM Identity Center (SSO) for a role's profile
+    ///
+    /// Prints the page to open and its code, and waits until you have said yes there. The login is kept in
+    /// the daemon's home, its state directory, and renewed as long as the service allows.
+    Login {
+        /// The role's name
+        name: String,
+        #[command(flatten)]
+        daemon: DaemonSocket,
+    },
     /// Serve the credentials of your own login for a role, as long as this runs
     ///
     /// Resolves an AWS profile as you (SSO cache, MFA prompt, credential_process, anything), hands the

@@ -1,6 +1,8 @@
 //! `role`: the roles of the running daemon.
 
 mod feed;
+mod login;
+mod person;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -23,13 +25,14 @@ pub(super) fn role(command: RoleCommand) -> Outcome {
         RoleCommand::List { daemon, json } => list(&daemon, json),
         RoleCommand::Show { name, daemon, json } => show(&name, &daemon, json),
         RoleCommand::Use(args) => choose(&args),
-        RoleCommand::Refresh { name, daemon } => refresh(name.as_deref(), &daemon),
+        RoleCommand::Refresh { name, daemon } => refresh(name.as_deref(), &Daemon::at(daemon.path())),
         RoleCommand::Expire { name, daemon } => {
             let request = json!({ "roles": [name] });
             Daemon::at(daemon.path()).ask(Method::POST, "/v1/roles/expire", Some(&request))?;
             println!("{name}: dropped");
             Ok(ExitCode::SUCCESS)
         }
+        RoleCommand::Login { name, daemon } => login::login(&name, &daemon),
         RoleCommand::Feed(args) => feed::feed(&args),
     }
 }
@@ -91,15 +94,14 @@ fn choose(args: &UseRole) -> Outcome {
 }
 
 /// Asks for a refresh and waits for its outcome. Fails when a source does.
-fn refresh(name: Option<&str>, daemon: &DaemonSocket) -> Outcome {
-    let daemon = Daemon::at(daemon.path());
+fn refresh(name: Option<&str>, daemon: &Daemon) -> Outcome {
     let request = json!({ "roles": name.into_iter().collect::<Vec<_>>() });
     let answer = daemon.ask(Method::POST, "/v1/roles/refresh", Some(&request))?;
     let mut awaited: Vec<&Value> = answer["asked"].as_array().into_iter().flatten().collect();
     let mut failed = false;
     let deadline = Instant::now() + PATIENCE;
     while !awaited.is_empty() {
-        let roles = ask_list(&daemon)?;
+        let roles = ask_list(daemon)?;
         let now = Timestamp::now();
         awaited.retain(|asked| {
             // A role that is gone by now has nothing to say.

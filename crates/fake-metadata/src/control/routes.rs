@@ -3,12 +3,15 @@
 mod events;
 mod faults;
 mod live;
+mod logins;
 mod roles;
 
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+
+pub(crate) use logins::Logins;
 
 use crate::config::ConfigError;
 use crate::state::State;
@@ -80,6 +83,8 @@ pub(crate) fn route(state: &Arc<State>, method: &str, target: &str, body: &[u8])
         ("POST", "v1/roles/use") => roles::choose(state, parsed(body)?),
         ("POST", "v1/roles/refresh") => roles::refresh(state, &parsed(body)?),
         ("POST", "v1/roles/expire") => roles::expire(state, &parsed(body)?),
+        ("POST", "v1/roles/login") => logins::begin(state, &parsed(body)?),
+        ("POST", "v1/roles/login/outcome") => logins::outcome(state, &parsed(body)?),
         ("POST", "v1/roles/feed") => roles::feed(state, &parsed(body)?),
         _ => Err(Refused::absent(format!("the control API has no {method} {path}"))),
     }
