@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from support.roles import Aws, command, credentials, identity, served
+from support.roles import Aws, command, credentials, identity, served, shown
 from support.wait import until
 
 INSTANCE = "i-1234567890abcdef0"
@@ -269,3 +269,25 @@ def test_the_environments_credentials_are_nobodys_role(aws, sts, moto):
     daemon = aws.daemon(table(source="assume-role", role_arn=ARN), env=env)
     assert identity(daemon, moto) == session_of("App")
     assert sts.last("AssumeRole")["KeyId"] == Aws.KEY
+
+
+def test_the_role_of_the_instance_itself_is_refused_as_it_would_be_this_service(aws, sts):
+    aws.config.write_text(f"[profile dev]\nrole_arn = {ARN}\ncredential_source = Ec2InstanceMetadata\n")
+    daemon = aws.daemon(table(source="profile", profile="dev"))
+    document = served(daemon)
+    assert document["Code"] != "Success"
+    assert "Ec2InstanceMetadata" in document["Message"] and "upstream" in document["Message"]
+    assert sts.actions() == []
+
+
+def test_a_profile_that_asks_for_an_mfa_code_waits_for_a_person_at_once(aws, sts):
+    aws.config.write_text(
+        f"[profile dev]\nrole_arn = {ARN}\nsource_profile = default\nmfa_serial = arn:aws:iam::{ACCOUNT}:mfa/ann\n"
+    )
+    daemon = aws.daemon(table(source="profile", profile="dev"))
+    assert served(daemon)["Code"] != "Success"
+    status = shown(daemon)
+    assert status["needs-person"] is True
+    assert "fake-metadata role feed App --profile dev" in status["last-error"]
+    daemon.wait_for_log("fake-metadata role feed App --profile dev")
+    assert sts.actions() == []
