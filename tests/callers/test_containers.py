@@ -1,11 +1,14 @@
 """A role by container: real engines, real containers, asked at once."""
 
 import json
+import sys
 
 import pytest
 
-from support.daemon import Daemon, run
+from conftest import TESTS
+from support.daemon import Daemon, clean_environment, run
 from support.engine import LIST, Engine
+from support.moto import Moto
 from support.netns import METADATA_ADDRESS, Namespace
 from support.wait import until
 
@@ -157,3 +160,53 @@ def test_status_shows_the_engine_and_who_asked(host):
     ]
     role = next(role for role in status["roles"] if role["role"] == "AppA")
     assert role["asked-by"].startswith(f"container one ({one.addresses()[0]}:")
+
+
+STS = """
+[callers]
+docker = "{socket}"
+[callers.container-role]
+source = "assume-role"
+[aws]
+credentials-file = "{credentials}"
+sts-endpoint = "{sts}"
+accounts = {{ prod = "111122223333" }}
+"""
+
+
+def test_containers_assume_the_roles_that_they_name(host, tmp_path):
+    """As with metadataproxy: nothing of the roles is configured, and each session is the container's own."""
+    credentials = tmp_path / "credentials"
+    credentials.write_text("[default]\naws_access_key_id = AKIAOFTHEHOST0000001\naws_secret_access_key = secret\n")
+    moto = Moto(tmp_path / "moto", prefix=host.namespace.prefix)
+    try:
+        host.serve(STS.format(socket=host.engine.socket, credentials=credentials, sts=moto.url))
+        asked = {
+            "web": ("team/Web@prod", "IAM_SESSION_NAME=web-1", "111122223333:assumed-role/Web/web-1"),
+            "two": ("team/Web@prod", "IAM_SESSION_NAME=web-2", "111122223333:assumed-role/Web/web-2"),
+            "job": ("arn:aws:iam::444455556666:role/Job", "IAM_EXTERNAL_ID=theirs", "444455556666:assumed-role/Job/i-"),
+        }
+        for name, (role, more, arn) in asked.items():
+            container = host.engine.run(name, "--env", f"IAM_ROLE={role}", "--env", more)
+            listed = role.split("@")[0].split("/")[-1]
+            assert container.first_answer == listed
+            document = json.loads(container.ask(LIST + listed))
+            assert caller(host, moto, document).startswith(f"arn:aws:sts::{arn}"), name
+        lost = host.engine.run("lost", "--env", "IAM_ROLE=Web@nowhere")
+        assert lost.first_answer == "none"
+        assert "nowhere" in host.daemon.wait_for_log("asked for by a container")
+    finally:
+        moto.close()
+        host.serve(CONFIG.format(socket=host.engine.socket))
+
+
+def caller(host, moto, document: dict) -> str:
+    """The ARN that STS sees behind the credentials of a document."""
+    env = clean_environment(
+        host.folder,
+        AWS_ACCESS_KEY_ID=document["AccessKeyId"],
+        AWS_SECRET_ACCESS_KEY=document["SecretAccessKey"],
+        AWS_SESSION_TOKEN=document["Token"],
+    )
+    script = TESTS / "roles" / "caller_identity.py"
+    return json.loads(host.namespace.run(sys.executable, str(script), moto.url, env=env).stdout)["arn"]

@@ -93,6 +93,6 @@ def venv_program():
 @pytest.fixture(scope="session")
 def javascript_folder():
     """Where tests/run installed the npm packages of clients/javascript."""
-    given = os.environ.get("FAKE_METADATA_NPM")
+    given = os.environ.get("TESTS_NPM")
     assert given and Path(given, "node_modules").is_dir(), "no npm packages: run the tests with tests/run"
     return Path(given)

@@ -213,10 +213,11 @@ impl Store {
         }
     }
 
-    /// Has the role's source asked now; what is held is served meanwhile.
-    pub fn refresh(&self, role: &str) -> Result<(), UnknownRole> {
-        self.find(role)?.refresh(self.tools.clock.moment().wall);
-        Ok(())
+    /// Has the role's source asked now; what is held is served meanwhile. Yields what
+    /// [`RoleStatus::attempts`] will have reached when the source has answered; `None` where there is
+    /// nothing to wait for.
+    pub fn refresh(&self, role: &str) -> Result<Option<u64>, UnknownRole> {
+        Ok(self.find(role)?.refresh(self.tools.clock.moment().wall))
     }
 
     /// Drops what the role holds, fed or fetched: the next answer comes from the source.

@@ -5,6 +5,7 @@ mod fault;
 mod live;
 mod record;
 mod refusal;
+mod role;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ pub(crate) use event::{AddEvent, EventCommand, EventFlags, script as event_scrip
 pub(crate) use fault::FaultCommand;
 pub(crate) use live::{EndpointMode, LiveArgs, Set, TagsCommand, TokensMode, Unset, UserData};
 pub(crate) use record::Record;
+pub(crate) use role::{FeedRole, RoleCommand, UseRole};
 
 /// A local EC2 instance metadata service.
 #[derive(Debug, Parser)]
@@ -120,6 +122,11 @@ pub(crate) enum Command {
     Fault {
         #[command(subcommand)]
         command: FaultCommand,
+    },
+    /// The roles of the running service: list, switch, renew, feed
+    Role {
+        #[command(subcommand)]
+        command: RoleCommand,
     },
     /// Give paths of the running service values, until a restart
     ///
@@ -374,7 +381,8 @@ impl Configuration {
             flags.push((format!("--log-level {level}"), root.key("log").key("level"), level.clone()));
         }
         let file = self.config.clone().or_else(default_config);
-        Sources { file, environment: std::env::vars().collect(), flags, events: Vec::new() }
+        let aws = Surroundings::read().aws();
+        Sources { file, environment: std::env::vars().collect(), flags, events: Vec::new(), aws }
     }
 }
 

@@ -8,4 +8,5 @@ pub(crate) mod client;
 mod routes;
 mod server;
 
+pub(crate) use routes::Logins;
 pub(crate) use server::start;

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 pub(crate) const SYSTEM_CONFIG: &str = "/etc/fake-metadata/config.toml";
 const SYSTEM_STATE: &str = "/var/lib/fake-metadata";
 const SYSTEM_CONTROL: &str = "/run/fake-metadata/control.sock";
+/// The AWS files of the packaged daemon.
+const SYSTEM_AWS: &str = "/etc/fake-metadata/aws";
 
 /// What the places depend on, read once at start.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +18,8 @@ pub(crate) struct Surroundings {
     pub(crate) system: bool,
     /// `HOME`.
     pub(crate) home: Option<PathBuf>,
+    /// `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE`.
+    pub(crate) aws_files: [Option<PathBuf>; 2],
     /// `XDG_STATE_HOME`.
     pub(crate) xdg_state: Option<PathBuf>,
     /// `XDG_RUNTIME_DIR`.
@@ -36,6 +40,7 @@ impl Surroundings {
         Surroundings {
             system: uid.is_root() || own_user(),
             home: absolute("HOME"),
+            aws_files: ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"].map(absolute),
             xdg_state: absolute("XDG_STATE_HOME"),
             xdg_runtime: absolute("XDG_RUNTIME_DIR"),
             temp: std::env::temp_dir(),
@@ -66,11 +71,37 @@ impl Surroundings {
         }
     }
 
+    /// Where AWS's files are: those that the environment names as for every AWS program, the package's
+    /// for the system, and a person's own in `~/.aws` otherwise.
+    pub(crate) fn aws(&self) -> AwsPlaces {
+        let folder = match (self.system && Path::new(SYSTEM_AWS).is_dir(), &self.home) {
+            (true, _) => Some(PathBuf::from(SYSTEM_AWS)),
+            (false, home) => home.as_ref().map(|home| home.join(".aws")),
+        };
+        let [config, credentials] = &self.aws_files;
+        let file = |named: &Option<PathBuf>, name: &str| {
+            named.clone().or_else(|| folder.as_ref().map(|folder| folder.join(name)))
+        };
+        AwsPlaces {
+            config_file: file(config, "config"),
+            credentials_file: file(credentials, "credentials"),
+            home: self.home.clone(),
+        }
+    }
+
     /// The socket a command asks: one's own daemon's where there is one, the system's otherwise.
     pub(crate) fn control_socket_in_use(&self) -> PathBuf {
         let own = self.control_socket();
         if own.exists() || !Path::new(SYSTEM_CONTROL).exists() { own } else { SYSTEM_CONTROL.into() }
     }
+}
+
+/// Where AWS's files are, and the home that `~` in them stands for. None need exist.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct AwsPlaces {
+    pub(crate) config_file: Option<PathBuf>,
+    pub(crate) credentials_file: Option<PathBuf>,
+    pub(crate) home: Option<PathBuf>,
 }
 
 /// The configuration that is read when none is named: the packaged one where it exists.
@@ -95,6 +126,17 @@ mod tests {
     fn a_person_without_xdg_variables_gets_the_specified_defaults() {
         assert_eq!(person().state_dir(), Path::new("/home/ann/.local/state/fake-metadata"));
         assert_eq!(person().control_socket(), Path::new("/var/tmp/fake-metadata-1000/control.sock"));
+    }
+
+    #[test]
+    fn aws_files_are_a_persons_own_unless_the_environment_names_others() {
+        let own = person().aws();
+        assert_eq!(own.config_file.as_deref(), Some(Path::new("/home/ann/.aws/config")));
+        assert_eq!(own.credentials_file.as_deref(), Some(Path::new("/home/ann/.aws/credentials")));
+        let named = Surroundings { aws_files: [Some("/x/config".into()), None], ..person() }.aws();
+        assert_eq!(named.config_file.as_deref(), Some(Path::new("/x/config")));
+        assert_eq!(named.credentials_file, own.credentials_file);
+        assert_eq!(Surroundings { home: None, ..person() }.aws(), AwsPlaces::default());
     }
 
     #[test]

@@ -11,7 +11,8 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
 use crate::callers::{Connection, Engines, Finder, Rules, Watch};
-use crate::config::{Config, ConfigError, KeyPath, Loaded, Sources};
+use crate::config::{ConfigError, KeyPath, Loaded, Sources};
+use crate::control::Logins;
 use crate::events::{Clock, EventError, EventSpec, Origin, Stages, Timeline};
 use crate::faults::{Fault, Faults, Playing};
 use crate::front::Hosts;
@@ -21,6 +22,7 @@ use crate::role_documents::{RoleDocuments, role_answer};
 use crate::state_dir::{StateDir, random};
 use crate::upstream::{Marker, Upstream};
 use roles::Given;
+pub(crate) use roles::set_profile;
 
 const TOKEN_KEY: &str = "token.key";
 const CREDENTIAL_SEED: &str = "credentials.seed";
@@ -65,9 +67,8 @@ impl Played {
             })?;
             spec.user_data_bytes = Some(bytes.into());
         }
-        credentials::Store::check(&config.role_specs(), &settings(config))
-            .map_err(|e| refuse_role(loaded, e))?;
         let trees = trees(loaded, &spec, &InstanceChanges::default(), Vec::new(), launch)?;
+        roles::check(loaded, trees.instance())?;
         let events = configured_events(loaded, launch)?;
         Ok(Played { spec, changed: InstanceChanges::default(), more: Vec::new(), trees, events })
     }
@@ -142,15 +143,6 @@ pub(crate) fn add_event(
     events.add(spec, origin, clock, loaded.target_lifecycle_state(), u128::from_be_bytes(random))
 }
 
-/// What the roles' sources share.
-fn settings(_config: &Config) -> credentials::Settings {
-    credentials::Settings::default()
-}
-
-fn refuse_role(loaded: &Loaded, error: credentials::SpecError) -> ConfigError {
-    loaded.refuse(&KeyPath::root().key("roles").key(&error.role).key(&error.key), error.message)
-}
-
 /// What is served is built from: everything that a command, a signal, a timer or a file can change.
 #[derive(Clone)]
 pub(crate) struct World {
@@ -179,6 +171,7 @@ pub(crate) struct State {
     pub(crate) finder: Finder,
     mapping_watch: Watch,
     pub(crate) engines: Engines,
+    pub(crate) logins: Logins,
     outgoing: credentials::Outgoing,
     /// Recognises our own requests when they come back.
     pub(crate) marker: Arc<Marker>,
@@ -233,9 +226,9 @@ impl State {
             None => live(&world, launch)?,
         };
         let live = ArcSwap::from_pointee(live);
-        let config = &world.loaded.config;
-        let store = credentials::Store::new(&config.role_specs(), &settings(config), environment)
-            .map_err(|e| refuse_role(&world.loaded, e))?;
+        let (specs, settings) = world.role_specs();
+        let store = credentials::Store::new(&specs, &settings, environment)
+            .map_err(|e| roles::refuse(&world.loaded, e))?;
         let state = Arc::new(State {
             sources,
             log,
@@ -247,6 +240,7 @@ impl State {
             finder: Finder::new(),
             mapping_watch: Watch::default(),
             engines: Engines::default(),
+            logins: Logins::default(),
             outgoing,
             marker,
             world: Mutex::new(world),
@@ -313,10 +307,12 @@ impl State {
         let value = alter(&mut next)?;
         next.settle(self.launch)?;
         let live = live(&next, Timestamp::now())?;
-        if !Arc::ptr_eq(&next.loaded, &world.loaded) || !next.given.is_same(&world.given) {
-            self.store
-                .replace(&next.role_specs(), &settings(&next.loaded.config))
-                .map_err(|e| refuse_role(&next.loaded, e))?;
+        let same_roles = Arc::ptr_eq(&next.loaded, &world.loaded)
+            && next.given.is_same(&world.given)
+            && next.changes.profiles().eq(world.changes.profiles());
+        if !same_roles {
+            let (specs, settings) = next.role_specs();
+            self.store.replace(&specs, &settings).map_err(|e| roles::refuse(&next.loaded, e))?;
         }
         if next.changes.kept() != world.changes.kept() {
             live::save(&self.directory, &next.changes).map_err(ConfigError::state)?;
@@ -436,7 +432,7 @@ impl World {
     /// Has what is played follow the changes to the instance and the roles of containers.
     fn settle(&mut self, launch: Timestamp) -> Result<(), ConfigError> {
         let instance = self.changes.instance();
-        let made = self.given.made(&self.loaded.config);
+        let made = self.given.made(&self.loaded.config, &self.credential_settings());
         let more: Vec<imds::RoleEntry> = made.into_values().map(|made| made.entry).collect();
         if instance != self.played.changed || more != self.played.more {
             self.played = Arc::new(self.played.with(&self.loaded, instance, more, launch)?);
@@ -458,7 +454,7 @@ fn live(world: &World, now: Timestamp) -> Result<Live, ConfigError> {
         loaded: world.loaded.clone(),
         stages: Stages::build(&world.played.trees, &world.events, &world.changes.edits(), &snapshot, now)?,
         faults: world.faults.playing(),
-        rules: world.given.rules(config),
+        rules: world.given.rules(config, world.changes.default_role())?,
         hosts: Hosts::new(&config.hosts),
         hop_limit: config.hop_limit.map(|limit| limit.get()),
         upstream: world.upstream.clone(),

@@ -160,11 +160,14 @@ impl Role {
         }
     }
 
-    /// Has the source asked now; what is held is served until it has answered.
-    pub(crate) fn refresh(&self, now: Timestamp) {
+    /// Has the source asked now; what is held is served until it has answered. Yields the number of the
+    /// first attempt that is sure to begin after this, `None` for a source that nobody asks.
+    pub(crate) fn refresh(&self, now: Timestamp) -> Option<u64> {
         self.renewed.store(now.as_second(), SeqCst);
+        let begun = self.begun.load(SeqCst);
         self.wanted.store(true, SeqCst);
         self.wake.notify_one();
+        self.source.outgoing().then_some(begun + 1)
     }
 
     /// Drops what is held: the next answer comes from the source.

@@ -30,6 +30,8 @@ pub struct RoleStatus {
     pub expiration: Option<Timestamp>,
     /// When the source is asked next; absent where it is asked at each use or never.
     pub next_refresh: Option<Timestamp>,
+    /// How often the source has been asked and has answered.
+    pub attempts: u64,
     /// Why the last attempt failed; absent after a success.
     pub last_error: Option<String>,
     /// When it failed.
@@ -58,6 +60,7 @@ pub(crate) fn of(role: &Role, tools: &Tools, now: &Moment) -> RoleStatus {
         age: shown.as_ref().map(|c| now.wall.as_second() - c.last_updated.as_second()),
         expiration: shown.as_ref().and_then(|c| c.expiration),
         next_refresh: wait.and_then(|wait| wait.try_into().ok()).map(|wait| add(now.wall, wait)),
+        attempts: state.ended,
         last_error: failure.map(|failure| failure.detail.clone()),
         last_error_at: failure.map(|failure| failure.at),
         needs_person: failure.is_some_and(|failure| failure.needs_person),

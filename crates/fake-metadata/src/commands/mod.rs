@@ -9,6 +9,7 @@ mod get;
 mod identity;
 mod live;
 mod record;
+mod role;
 mod run;
 mod serve;
 mod tree;
@@ -38,6 +39,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Reload { daemon, reset } => control::reload(&daemon, reset),
         Command::Event { command } => event::event(command),
         Command::Fault { command } => fault::fault(command),
+        Command::Role { command } => role::role(command),
         Command::Set(args) => live::set(args),
         Command::Unset(args) => live::unset(&args),
         Command::Tags { command } => live::tags(&command),

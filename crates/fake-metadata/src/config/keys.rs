@@ -145,6 +145,7 @@ pub(super) fn known(path: &KeyPath) -> Option<Vec<&'static str>> {
         ["roles", _] => Some(RoleSettings::keys()),
         ["callers", "container-role"] => Some(RoleSettings::keys()),
         ["callers"] => of::<crate::callers::CallersSettings>(),
+        ["aws"] => of::<super::AwsSettings>(),
         ["log"] => of::<crate::logging::LogSettings>(),
         _ => None,
     }

@@ -5,6 +5,7 @@
 //! are, `environment` turns variables into a layer. `[network]` is `fake-metadata-setup`'s and is not
 //! looked into.
 
+mod aws;
 mod environment;
 mod error;
 mod keys;
@@ -26,8 +27,10 @@ pub(crate) use keys::KeyPath;
 use crate::callers::{CallersSettings, DefaultRole};
 use crate::events::EventSpec;
 use crate::logging::LogSettings;
+use crate::places::AwsPlaces;
 use crate::recording;
 use crate::upstream;
+use aws::AwsSettings;
 use error::one_line;
 use layer::Layer;
 pub(crate) use role::RoleSettings;
@@ -65,6 +68,8 @@ pub(crate) struct Config {
     /// The name of the recorded instance's role (`Some(None)`: it had none), where a recording is served.
     #[serde(skip)]
     recorded_role: Option<Option<String>>,
+    /// What roles that ask AWS share.
+    pub(crate) aws: AwsSettings,
     /// Who gets which role.
     pub(crate) callers: CallersSettings,
     /// What happens to the instance, at a time or so long after the start.
@@ -161,6 +166,8 @@ pub(crate) struct Sources {
     pub(crate) flags: Vec<(String, KeyPath, String)>,
     /// Events that options add to those of the file.
     pub(crate) events: Vec<EventSpec>,
+    /// Where AWS's files are unless `[aws]` says.
+    pub(crate) aws: AwsPlaces,
 }
 
 /// A configuration together with the knowledge of where its values were written.
@@ -171,10 +178,18 @@ pub(crate) struct Loaded {
     pub(crate) folder: PathBuf,
     /// What is served in place of an instance.
     pub(crate) recording: Option<Arc<imds::Recording>>,
+    /// Where AWS's files are unless `[aws]` says.
+    aws: AwsPlaces,
     layer: Layer,
 }
 
 impl Loaded {
+    /// What the sources of all roles share, for this instance.
+    pub(crate) fn credential_settings(&self, instance: &imds::Instance) -> credentials::Settings {
+        let account = self.config.instance.account_id.as_deref();
+        self.config.aws.shared(&self.aws, &self.folder, instance, account)
+    }
+
     /// The error for a value that is well-formed but wrong, at the place where it was written.
     pub(crate) fn refuse(&self, key: &KeyPath, message: impl Into<String>) -> ConfigError {
         let (instance, named) = (KeyPath::root().key("instance"), self.layer.origins.contains_key(key));
@@ -243,8 +258,12 @@ impl Sources {
         layer.lay(flags);
         let mut config = read(&layer)?;
         config.events.extend(self.events.iter().cloned());
-        let mut loaded = Loaded { config, folder, recording: None, layer };
+        let mut loaded = Loaded { config, folder, recording: None, aws: self.aws.clone(), layer };
         loaded.read_recording()?;
+        if let Some((keys, message)) = loaded.config.aws.wrong() {
+            let key = keys.iter().fold(KeyPath::root().key("aws"), |path, key| path.key(key));
+            return Err(loaded.refuse(&key, message));
+        }
         if let Some(DefaultRole::Name(name)) = &loaded.config.callers.default
             && !loaded.config.roles().contains_key(name)
         {

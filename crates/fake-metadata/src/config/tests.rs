@@ -17,7 +17,7 @@ fn load(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Res
             .iter()
             .map(|(k, v)| (format!("--set {k}={v}"), KeyPath::root().below(k), (*v).to_owned()))
             .collect(),
-        events: Vec::new(),
+        ..Sources::default()
     };
     let name = file.path().display().to_string();
     sources.load().map_err(|e| e.to_string().replace(&name, "config.toml"))
@@ -186,12 +186,14 @@ fn the_shipped_configuration_shows_every_key() {
     let (_, examples) = shipped();
     let root = KeyPath::root();
     let instance = root.key("instance");
-    let elsewhere = ["callers", "events", "instance", "log", "network", "roles", "tree"];
+    let elsewhere = ["aws", "callers", "events", "instance", "log", "network", "roles", "tree"];
     let tables = [
         (root.clone(), ""),
         (instance.clone(), "[instance]"),
         (instance.key("interfaces").index(0), "[[instance.interfaces]]"),
         (instance.key("volumes").index(0), "[[instance.volumes]]"),
+        (root.key("roles").key("BaseIAMRole"), "[roles.BaseIAMRole]"),
+        (root.key("aws"), "[aws]"),
         (root.key("callers"), "[callers]"),
         (root.key("log"), "[log]"),
     ];

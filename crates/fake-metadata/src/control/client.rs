@@ -20,9 +20,7 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// Why the daemon did not do what a command asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ControlError {
-    #[error(
-        "connect to the daemon at {socket}: {cause} (is it running? another socket is named with --control or FAKE_METADATA_CONTROL)"
-    )]
+    #[error("connect to the daemon at {socket}: {cause} ({})", remedy(.cause))]
     Connect { socket: PathBuf, cause: std::io::Error },
     #[error("ask the daemon at {socket}: {cause}")]
     Exchange { socket: PathBuf, cause: Cause },
@@ -33,6 +31,15 @@ pub(crate) enum ControlError {
         usage: bool,
         message: String,
     },
+}
+
+fn remedy(cause: &std::io::Error) -> &'static str {
+    match cause.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            "run as root, or as a member of the daemon's group: sudo adduser USER fake-metadata, then log in again"
+        }
+        _ => "is it running? another socket is named with --control or FAKE_METADATA_CONTROL",
+    }
 }
 
 /// The daemon behind a control socket.

@@ -3,11 +3,15 @@
 mod events;
 mod faults;
 mod live;
+mod logins;
+mod roles;
 
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+
+pub(crate) use logins::Logins;
 
 use crate::config::ConfigError;
 use crate::state::State;
@@ -75,6 +79,13 @@ pub(crate) fn route(state: &Arc<State>, method: &str, target: &str, body: &[u8])
         ("GET", "v1/faults") => Ok(faults::list(state)),
         ("POST", "v1/faults") => faults::add(state, &parsed(body)?),
         ("POST", "v1/faults/clear") => faults::clear(state, &parsed(body)?),
+        ("GET", "v1/roles") => Ok(roles::list(state)),
+        ("POST", "v1/roles/use") => roles::choose(state, parsed(body)?),
+        ("POST", "v1/roles/refresh") => roles::refresh(state, &parsed(body)?),
+        ("POST", "v1/roles/expire") => roles::expire(state, &parsed(body)?),
+        ("POST", "v1/roles/login") => logins::begin(state, &parsed(body)?),
+        ("POST", "v1/roles/login/outcome") => logins::outcome(state, &parsed(body)?),
+        ("POST", "v1/roles/feed") => roles::feed(state, &parsed(body)?),
         _ => Err(Refused::absent(format!("the control API has no {method} {path}"))),
     }
 }

@@ -22,6 +22,10 @@ pub(crate) enum Change {
     Tokens { mode: imds::TokenMode },
     /// `HttpEndpoint`
     Endpoint { mode: imds::Endpoint },
+    /// The role of callers that nothing else matches, or (`null`) none.
+    DefaultRole { role: Option<String> },
+    /// The profile that a role's source resolves.
+    Profile { role: String, profile: String },
 }
 
 /// What a change applies to; there is one change of each at a time.
@@ -30,7 +34,9 @@ pub(crate) enum Target {
     Endpoint,
     Tokens,
     UserData,
+    DefaultRole,
     Tag(String),
+    Profile(String),
     /// In the tree's own spelling.
     Path(String),
 }
@@ -59,6 +65,10 @@ impl Change {
             }
             Change::Tokens { .. } => (Target::Tokens, self),
             Change::Endpoint { .. } => (Target::Endpoint, self),
+            Change::DefaultRole { .. } => (Target::DefaultRole, self),
+            Change::Profile { role, profile } => {
+                (Target::Profile(role.clone()), Change::Profile { role, profile })
+            }
         })
     }
 
@@ -68,7 +78,10 @@ impl Change {
             Change::Set { path, .. } | Change::Remove { path } => path.clone(),
             Change::Tag { key, .. } => format!("tag {key}"),
             Change::UserData { .. } => "user-data".into(),
-            Change::Tokens { .. } | Change::Endpoint { .. } => self.describe(),
+            Change::Tokens { .. }
+            | Change::Endpoint { .. }
+            | Change::DefaultRole { .. }
+            | Change::Profile { .. } => self.describe(),
         }
     }
 
@@ -88,6 +101,9 @@ impl Change {
             Change::UserData { base64: None } => "user-data removed".into(),
             Change::Tokens { mode } => format!("tokens {}", word(mode)),
             Change::Endpoint { mode } => format!("endpoint {}", word(mode)),
+            Change::DefaultRole { role: Some(role) } => format!("default role {role}"),
+            Change::Profile { role, profile } => format!("role {role} by profile {profile}"),
+            Change::DefaultRole { role: None } => "no default role".into(),
         }
     }
 }
@@ -178,5 +194,6 @@ mod tests {
         assert!(set(&"x".repeat(500)).len() < 100);
         assert_eq!(Change::Tokens { mode: imds::TokenMode::Required }.describe(), "tokens required");
         assert_eq!(Change::Endpoint { mode: imds::Endpoint::Disabled }.describe(), "endpoint disabled");
+        assert_eq!(Change::DefaultRole { role: Some("App".into()) }.name(), "default role App");
     }
 }

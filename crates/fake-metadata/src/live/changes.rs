@@ -135,6 +135,29 @@ impl Changes {
         })
     }
 
+    /// The default role that a command chose; `Some(None)`: that there be none.
+    pub(crate) fn default_role(&self) -> Option<Option<&str>> {
+        self.0.get(&Target::DefaultRole).and_then(|entry| match &entry.change {
+            Change::DefaultRole { role } => Some(role.as_deref()),
+            _ => None,
+        })
+    }
+
+    /// The profiles that commands chose, by role.
+    pub(crate) fn profiles(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.values().filter_map(|entry| match &entry.change {
+            Change::Profile { role, profile } => Some((role.as_str(), profile.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Takes the choices of a default role and of profiles back; whether there were any.
+    pub(crate) fn forget_roles(&mut self) -> bool {
+        let before = self.0.len();
+        self.0.retain(|target, _| !matches!(target, Target::DefaultRole | Target::Profile(_)));
+        self.0.len() < before
+    }
+
     /// The changes that outlive the daemon.
     pub(crate) fn kept(&self) -> Vec<&Change> {
         self.0.values().filter(|entry| entry.persist).map(|entry| &entry.change).collect()

@@ -1,5 +1,5 @@
 //! Who is given which role, as far as it changes while the service runs: the mapping file, the roles
-//! that containers ask for, the default role that a command chose.
+//! that containers ask for. The default role that a command chose is one of the live changes.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Live, State, World};
 use crate::callers::{Connection, Granted, Made, Resolved, Rules, Wish};
-use crate::config::{Config, ConfigError, Loaded};
+use crate::config::{Config, ConfigError, KeyPath, Loaded};
 
 /// What the roles of callers follow from, beside the configuration.
 #[derive(Clone, Debug, Default)]
@@ -36,13 +36,23 @@ impl Given {
         Arc::ptr_eq(&self.callers, &other.callers) && Arc::ptr_eq(&self.wishes, &other.wishes)
     }
 
-    pub(super) fn rules(&self, config: &Config) -> Rules {
-        Rules::new(&self.callers, !config.callers.engines().sockets.is_empty(), config.default_role())
+    /// The rules of this configuration, with the default role that a command chose.
+    pub(super) fn rules(&self, config: &Config, chosen: Option<Option<&str>>) -> Result<Rules, ConfigError> {
+        if let Some(Some(name)) = chosen
+            && !config.roles().contains_key(name)
+        {
+            let message = format!(
+                "role use chose {name}, and there is no such role (choose another, take the choice back with role use --undo, or reload --reset)"
+            );
+            return Err(ConfigError::Contradiction { key: "callers.default".into(), message });
+        }
+        let default = chosen.map_or_else(|| config.default_role(), |role| role.map(str::to_owned));
+        Ok(Rules::new(&self.callers, !config.callers.engines().sockets.is_empty(), default))
     }
 
     /// The roles made for containers, by key. One that cannot be is told in the log and left out: it
     /// concerns nobody but its container.
-    pub(super) fn made(&self, config: &Config) -> BTreeMap<String, Made> {
+    pub(super) fn made(&self, config: &Config, settings: &credentials::Settings) -> BTreeMap<String, Made> {
         let wishes: BTreeSet<&Wish> = self.wishes.iter().map(|(_, wish)| wish).collect();
         let granted = wishes.into_iter().filter_map(|wish| match Granted::of(wish, config) {
             Granted::Made(made) => Some((made.key.clone(), *made)),
@@ -51,20 +61,63 @@ impl Given {
         granted
             .filter(|(key, made)| {
                 let alone = BTreeMap::from([(key.clone(), made.spec.clone())]);
-                let checked = credentials::Store::check(&alone, &super::settings(config));
+                let checked = credentials::Store::check(&alone, settings);
                 checked.inspect_err(|e| log::warn!("role {key}, asked for by a container: {e}")).is_ok()
             })
             .collect()
     }
 }
 
+/// Refuses roles that cannot be, and a template that no container's role could be made from.
+pub(super) fn check(loaded: &Loaded, instance: &imds::Instance) -> Result<(), ConfigError> {
+    let settings = loaded.credential_settings(instance);
+    let checked = |specs: &BTreeMap<_, _>| credentials::Store::check(specs, &settings);
+    checked(&loaded.config.role_specs()).map_err(|e| refuse(loaded, e))?;
+    match &loaded.config.callers.template {
+        Some(template) => {
+            let example = BTreeMap::from([(String::new(), Granted::example(template))]);
+            let key = KeyPath::root().key("callers").key("container-role");
+            checked(&example).map_err(|e| loaded.refuse(&key.key(&e.key), e.message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Has a source resolve another profile; whether it resolves one at all.
+pub(crate) fn set_profile(spec: &mut credentials::RoleSpec, profile: &str) -> bool {
+    use credentials::SourceKind::{AssumeRole, Profile, Static};
+    match spec.source {
+        Profile | Static => spec.profile = Some(profile.to_owned()),
+        AssumeRole => spec.source_profile = Some(profile.to_owned()),
+        _ => return false,
+    }
+    true
+}
+
+/// The error for what is wrong with a role's source, where it was written.
+pub(super) fn refuse(loaded: &Loaded, error: credentials::SpecError) -> ConfigError {
+    loaded.refuse(&KeyPath::root().key("roles").key(&error.role).key(&error.key), error.message)
+}
+
 impl World {
-    /// The source of every role, those made for containers among them.
-    pub(super) fn role_specs(&self) -> BTreeMap<String, credentials::RoleSpec> {
+    /// The source of every role, those made for containers among them, and what they share.
+    pub(super) fn role_specs(&self) -> (BTreeMap<String, credentials::RoleSpec>, credentials::Settings) {
         let config = &self.loaded.config;
+        let settings = self.credential_settings();
         let mut specs = config.role_specs();
-        specs.extend(self.given.made(config).into_iter().map(|(key, made)| (key, made.spec)));
-        specs
+        for (role, profile) in self.changes.profiles() {
+            // A reload may have taken the role away, or given it a source that has no profile.
+            if let Some(spec) = specs.get_mut(role) {
+                set_profile(spec, profile);
+            }
+        }
+        specs.extend(self.given.made(config, &settings).into_iter().map(|(key, made)| (key, made.spec)));
+        (specs, settings)
+    }
+
+    /// What the sources of all roles share.
+    pub(super) fn credential_settings(&self) -> credentials::Settings {
+        self.loaded.credential_settings(self.played.trees().instance())
     }
 }
 
@@ -92,6 +145,16 @@ impl State {
         if let Err(error) = followed {
             log::error!("ask container engines: start a thread: {error}");
         }
+    }
+
+    /// Every role as it stands, by name.
+    pub(crate) fn roles(&self) -> Vec<credentials::RoleStatus> {
+        self.store.status()
+    }
+
+    /// Where the credentials of roles are kept.
+    pub(crate) fn store(&self) -> &credentials::Store {
+        &self.store
     }
 
     /// Reads the mapping file again. What is wrong with it is kept for `status` and logged.

@@ -2,6 +2,8 @@
 //! container's session name and external id, or one made from the template for names that are not
 //! configured. Pure.
 
+use credentials::{RoleSpec, SourceKind};
+
 use super::wish::Wish;
 use crate::config::{Config, RoleSettings};
 
@@ -21,7 +23,7 @@ pub(crate) enum Granted {
 pub(crate) struct Made {
     /// What tells it from every other role.
     pub(crate) key: String,
-    pub(crate) spec: credentials::RoleSpec,
+    pub(crate) spec: RoleSpec,
     pub(crate) entry: imds::RoleEntry,
 }
 
@@ -45,11 +47,16 @@ impl Granted {
 
     fn made(wish: &Wish, settings: &RoleSettings, named: bool) -> Granted {
         let key = wish.key();
-        let spec = settings.source.clone();
-        let _ = named;
+        let spec = spec(wish, &settings.source, named);
         let mut entry = settings.entry(wish.listed_name());
         entry.key = key.clone();
         Granted::Made(Box::new(Made { key, spec, entry }))
+    }
+
+    /// The source of a role as a container could name it, to see whether the template is right.
+    pub(crate) fn example(template: &RoleSettings) -> RoleSpec {
+        let role = "arn:aws:iam::123456789012:role/Example".to_owned();
+        spec(&Wish { role, external_id: None, session_name: None }, &template.source, true)
     }
 
     /// The key of the role that is granted.
@@ -62,7 +69,75 @@ impl Granted {
     }
 }
 
+/// The source of a wish's role. `named`: the wish says which role is to be assumed, or whose profile it is.
+fn spec(wish: &Wish, pattern: &RoleSpec, named: bool) -> RoleSpec {
+    let mut spec = pattern.clone();
+    let session_name = || wish.session_name.clone().or_else(|| pattern.session_name.clone());
+    match pattern.source {
+        SourceKind::AssumeRole => {
+            if named {
+                spec.role_arn = Some(wish.role.clone());
+            }
+            spec.external_id = wish.external_id.clone().or_else(|| pattern.external_id.clone());
+            spec.session_name = session_name();
+        }
+        SourceKind::Profile => {
+            if named && pattern.profile.is_none() {
+                spec.profile = Some(wish.listed_name().to_owned());
+            }
+            spec.session_name = session_name();
+        }
+        _ => {}
+    }
+    spec
+}
+
 /// Whether a session name or an external id makes other credentials of this source.
-fn can_vary(spec: &credentials::RoleSpec) -> bool {
-    spec.source == credentials::SourceKind::Generated
+fn can_vary(spec: &RoleSpec) -> bool {
+    matches!(spec.source, SourceKind::Generated | SourceKind::Profile | SourceKind::AssumeRole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(json: serde_json::Value) -> RoleSpec {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn wish(role: &str, external_id: Option<&str>, session_name: Option<&str>) -> Wish {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Wish { role: role.into(), external_id: owned(external_id), session_name: owned(session_name) }
+    }
+
+    #[test]
+    fn a_template_is_filled_with_what_the_container_says() {
+        let template = pattern(serde_json::json!({
+            "source": "assume-role", "source-profile": "hub", "external-id": "ours", "duration": "1h"
+        }));
+        let full = spec(&wish("team/App@prod", Some("theirs"), Some("web-1")), &template, true);
+        assert_eq!(full.role_arn.as_deref(), Some("team/App@prod"));
+        assert_eq!(full.external_id.as_deref(), Some("theirs"));
+        assert_eq!(full.session_name.as_deref(), Some("web-1"));
+        assert_eq!((full.source_profile, full.duration), (Some("hub".into()), template.duration));
+        let bare = spec(&wish("App", None, None), &template, true);
+        assert_eq!((bare.external_id.as_deref(), bare.session_name), (Some("ours"), None));
+    }
+
+    #[test]
+    fn a_configured_role_stays_the_role_that_it_is() {
+        let configured =
+            pattern(serde_json::json!({ "source": "assume-role", "role-arn": "Real@123456789012" }));
+        let varied = spec(&wish("App", None, Some("web-1")), &configured, false);
+        assert_eq!(varied.role_arn.as_deref(), Some("Real@123456789012"));
+        assert_eq!(varied.session_name.as_deref(), Some("web-1"));
+    }
+
+    #[test]
+    fn a_template_of_profiles_names_the_profile_unless_it_has_one() {
+        let open = pattern(serde_json::json!({ "source": "profile" }));
+        assert_eq!(spec(&wish("App", Some("xy"), None), &open, true).profile.as_deref(), Some("App"));
+        let fixed = pattern(serde_json::json!({ "source": "profile", "profile": "dev" }));
+        assert_eq!(spec(&wish("App", None, None), &fixed, true).profile.as_deref(), Some("dev"));
+    }
 }
