@@ -133,6 +133,27 @@ def test_every_network_of_a_container(host):
         host.engine.docker("network", "rm", name)
 
 
+def test_two_compose_projects(host):
+    """Each has a network of its own, on which its containers have the same name, and one that both are on."""
+    host.engine.docker("network", "create", "--subnet", "172.31.15.0/24", "both_projects")
+    projects = {"shop": ("172.31.13.0/24", "AppA"), "blog": ("172.31.14.0/24", "AppB")}
+    made = {}
+    for project, (subnet, role) in projects.items():
+        host.engine.docker("network", "create", "--subnet", subnet, f"{project}_default")
+        labels = {"com.docker.compose.project": project, "com.docker.compose.service": "web", "fake-metadata.role": role}
+        options = [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
+        network = ("--network", f"{project}_default", "--network-alias", "web")
+        made[project] = host.engine.run(f"{project}-web-1", *network, *options)
+    assert [made[project].first_answer for project in projects] == ["AppA", "AppB"]
+    for project in projects:
+        host.engine.docker("network", "connect", "both_projects", f"{project}-web-1")
+    assert [made[project].ask() for project in projects] == ["AppA", "AppB"]
+    for project in projects:
+        made[project].remove()
+    for name in ("shop_default", "blog_default", "both_projects"):
+        host.engine.docker("network", "rm", name)
+
+
 def test_a_container_in_anothers_network_is_that_one(host):
     """It has the other one's address, and cannot be told from it; it never gets a third one's."""
     one = host.engine.run("one", "--env", "IAM_ROLE=AppA")

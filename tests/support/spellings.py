@@ -62,6 +62,10 @@ def spellings(role: str) -> list[str]:
             for chosen in itertools.chain([range(len(names))], ([number] for number in range(len(names)))):
                 written = [writing(name) if number in chosen else name for number, name in enumerate(names)]
                 found["/" + "/".join(written)] = None
+        for separator in ("/%252e/", "/x/%252e%252e/", "%252f", "/%25252e/"):
+            for writing in (twice, in_part, lambda word: in_part(word).replace("%", "%25")):
+                found["/" + separator.join(writing(name) for name in names)] = None
+                found["/" + separator.join([*names[:2], *map(writing, names[2:])])] = None
         for ending in ENDINGS:
             found["/" + "/".join(names) + ending] = None
         path = "/" + "/".join(names)

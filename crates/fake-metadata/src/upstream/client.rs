@@ -1,8 +1,6 @@
 //! Asks the upstream: a bounded number of connections that are kept, session tokens of our own, limits on
 //! time and size. Runs on the outgoing thread.
 
-use std::error::Error;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,10 +15,11 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, Semaphore};
 
+use super::Address;
+use super::failure::Failure;
 use super::health::{Health, Tell};
 use super::marker::{HOPS, Marker};
 use super::reply::{Reply, TOKEN_TTL};
-use super::{Address, LEADS_BACK};
 
 /// From a request's arrival here to the last byte of its answer. SDKs give up after one second.
 const ANSWER_WITHIN: Duration = Duration::from_millis(850);
@@ -49,34 +48,6 @@ const WITHOUT_TOKENS_FOR: Duration = Duration::from_secs(60);
 
 const TOKEN: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token");
 const TOKEN_PATH: &str = "/latest/api/token";
-
-/// Why there is nothing to pass on.
-///
-/// SDKs of AWS take 502, 503 and 504 alike: those that retry do (reference 6.2), no other status of 4xx or
-/// 5xx makes more of them do so. So the status is the one that tells a person most.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Failure {
-    /// No answer in time: 504.
-    #[error("{0}")]
-    Late(String),
-    /// No connection, or no answer that is one: 502.
-    #[error("{0}")]
-    Broken(String),
-    /// The answer is our own: 508.
-    #[error("{LEADS_BACK}")]
-    Loop,
-}
-
-impl Failure {
-    /// What a client is answered.
-    pub(crate) fn status(&self) -> imds::Status {
-        match self {
-            Failure::Late(_) => imds::Status::GatewayTimeout,
-            Failure::Broken(_) => imds::Status::BadGateway,
-            Failure::Loop => imds::Status::LoopDetected,
-        }
-    }
-}
 
 /// The session token in use.
 enum Held {
@@ -139,7 +110,7 @@ impl Client {
         hops: HeaderValue,
     ) -> Result<Reply, Failure> {
         let answer = tokio::time::timeout(ANSWER_WITHIN, self.authorised(&method, &path, &hops)).await;
-        let answer = answer.unwrap_or_else(|_| Err(late(ANSWER_WITHIN)));
+        let answer = answer.unwrap_or_else(|_| Err(Failure::late(ANSWER_WITHIN)));
         match self.health.note(answer.as_ref().err().map(ToString::to_string), Instant::now()) {
             Tell::Nothing => {}
             Tell::Fails(wrong) => log::warn!("upstream {}: {wrong}", self.address),
@@ -240,7 +211,7 @@ impl Client {
         let response = self.http.request(self.request(method, path, token, hops)).await;
         let response = response.map_err(|error| {
             let again = if error.is_connect() { Again::No } else { Again::Yes };
-            (failure(&error), again)
+            (Failure::of(&error, CONNECT_WITHIN), again)
         })?;
         let (parts, body) = response.into_parts();
         if self.marker.is_in(&parts.headers) {
@@ -256,7 +227,7 @@ impl Client {
         let body = Limited::new(body, BODY_BYTES).collect().await.map_err(|error| {
             let failure = match error.downcast_ref::<LengthLimitError>() {
                 Some(_) => too_long(),
-                None => failure(&*error),
+                None => Failure::of(&*error, CONNECT_WITHIN),
             };
             (failure, Again::No)
         })?;
@@ -330,25 +301,4 @@ fn grant(reply: &Reply) -> Option<(HeaderValue, Duration)> {
     let mut token = HeaderValue::from_bytes(text).ok().filter(|token| token.to_str().is_ok())?;
     token.set_sensitive(true);
     Some((token, Duration::from_secs(reply.granted.unwrap_or(TOKEN_SECONDS).min(TOKEN_SECONDS))))
-}
-
-fn late(limit: Duration) -> Failure {
-    Failure::Late(format!("no answer within {} ms", limit.as_millis()))
-}
-
-/// What went wrong, in the words of the last cause.
-fn failure(error: &(dyn Error + 'static)) -> Failure {
-    let mut last = error;
-    let mut timed_out = false;
-    loop {
-        timed_out |= last.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::TimedOut);
-        match last.source() {
-            Some(cause) => last = cause,
-            None => break,
-        }
-    }
-    if timed_out {
-        return Failure::Late(format!("no connection within {} ms", CONNECT_WITHIN.as_millis()));
-    }
-    Failure::Broken(last.to_string())
 }

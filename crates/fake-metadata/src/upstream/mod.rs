@@ -4,7 +4,7 @@
 //! - `address` is the `upstream` setting;
 //! - `route` decides which path is whose (pure), and has listings agree with that;
 //! - `client` asks, on the outgoing thread, with session tokens of its own;
-//! - `reply` is an answer as it is passed on;
+//! - `failure` is why there is no answer to pass on, `reply` an answer as it is passed on;
 //! - `marker` recognises our own requests when they come back to us;
 //! - `health` tells once that something is wrong, and keeps it for `status`.
 //!
@@ -13,6 +13,7 @@
 
 mod address;
 mod client;
+mod failure;
 mod health;
 mod marker;
 mod reply;
@@ -26,7 +27,7 @@ use tokio::runtime::Handle;
 
 pub(crate) use address::Address;
 use client::Client;
-pub(crate) use client::Failure;
+pub(crate) use failure::Failure;
 pub(crate) use marker::{HOPS, Marker};
 pub(crate) use reply::Reply;
 use route::Passage;

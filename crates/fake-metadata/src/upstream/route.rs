@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::Method;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::client::Failure;
+use super::failure::Failure;
 use super::reply::Reply;
 
 /// What stands for itself in a path that is sent on; every other byte is encoded.
@@ -134,9 +134,9 @@ fn ends_in_slash(target: &str) -> bool {
 /// at `iam/`, of tasks at `iam-ecs-...` (the ECS agent's), and its own at `identity-credentials/`.
 fn may_lead_to_credentials(path: &str) -> bool {
     let mut text = Cow::Borrowed(path);
-    for _ in 0..DECODED {
+    for round in 0..DECODED {
         // No path of a metadata service has them.
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) || names_credentials(&text) {
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) || names_credentials(&text, round > 0) {
             return true;
         }
         let decoded = percent_decode_str(&text).decode_utf8_lossy();
@@ -148,13 +148,14 @@ fn may_lead_to_credentials(path: &str) -> bool {
     true
 }
 
-fn names_credentials(path: &str) -> bool {
+/// `carelessly`: wherever in the path, since what was encoded over may be dots and slashes too.
+fn names_credentials(path: &str, carelessly: bool) -> bool {
     let names: Vec<String> = path.split(['/', '\\']).map(bare).collect();
     if names.iter().any(|name| name.starts_with("security-credentials")) {
         return true;
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~:=@+,".contains(&byte);
-    if path.bytes().all(plain) {
+    if !carelessly && path.bytes().all(plain) {
         return names.windows(2).any(|pair| pair[0] == "meta-data" && pair[1].starts_with("iam"));
     }
     names.iter().any(|name| name.starts_with("iam"))
@@ -256,6 +257,8 @@ mod tests {
             "/latest/meta-data\\iam",
             "/latest/meta-data/%00iam",
             "/latest/meta-data/x/%252e%252e/iam",
+            "/latest/meta-data/%252E/%2569am/info",
+            "/latest/meta-data/x/%252E%252e/%2569am/info",
             "/meta-data/iam/security-credentials/Role",
             "/x/latest/meta-data/iam/info",
             "/latest/meta-data/iam-ecs-task/credentials",
@@ -302,6 +305,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
         /// However a path to credentials is spelt, what is sent on leads nowhere near them.
         #[test]
         fn nothing_sent_on_leads_to_credentials(
