@@ -116,6 +116,7 @@ def test_an_option_without_its_value_is_refused_with_what_it_needs(commands, ref
             if option["takes-value"]:
                 line = refused(*command["words"], f"--{option['option']}")
                 assert f"--{option['option']} <{option['value'][0]}>" in line
+                assert line.partition(" none was supplied")[2].strip(": \n"), line
                 assert all(value in line for value in option["values"]), line
 
 
@@ -149,6 +150,7 @@ def test_a_missing_positional_argument_is_refused_with_the_usage(commands, refus
             line = refused(*command["words"])
             name = command["positional"][0]["value"][0]
             assert f"usage: fake-metadata {' '.join(command['words'])}" in line and name in line, line
+            assert all(value in line for value in command["positional"][0]["values"]), line
 
 
 def test_a_superfluous_argument_is_refused_with_the_usage(commands, refused):

@@ -51,6 +51,7 @@ def test_a_status(steered, status):
     (fault,) = steered.faults()
     assert (fault["id"], fault["fault"], fault["phase"], fault["played"]) == ("status-1", f"status {status}", "in force", 4)
     assert steered.status()["faults"] == [fault]
+    assert f"faults:\n  fault: status {status}\n  id: status-1\n  phase: in force\n  played: 4\n" in steered.do("status")
     line = lines(steered, LEAF)[0]
     assert f" {status} " in line and line.endswith(f" fault status {status} (status-1)")
     assert steered.do("fault", "clear", "status-1") == "cleared: 1\n"

@@ -64,10 +64,26 @@ fn allowed(kind: ErrorKind, told: &str, command: &Command) -> Option<String> {
             let options: Vec<String> = command.get_arguments().filter_map(option).collect();
             Some(format!("{} takes {}", command_name(command), options.join(", ")))
         }
+        ErrorKind::InvalidValue if told.starts_with("a value is required") => {
+            let named = |arg: &&Arg| option(arg).is_some_and(|name| told.contains(&format!("'{name} ")));
+            command.get_arguments().find(named).and_then(Arg::get_help).map(ToString::to_string)
+        }
+        ErrorKind::MissingRequiredArgument => Some(format!("{}{}", usage(command), choices(command))),
         // What was wrong with a value is told with what is right.
         ErrorKind::InvalidValue | ErrorKind::ValueValidation | ErrorKind::ArgumentConflict => None,
         _ => Some(usage(command)),
     }
+}
+
+/// The values that positional arguments choose from.
+fn choices(command: &Command) -> String {
+    let choices = command.get_positionals().filter_map(|arg| {
+        let values = arg.get_possible_values();
+        let names: Vec<&str> = values.iter().map(|value| value.get_name()).collect();
+        let name = arg.get_value_names().and_then(|names| names.first())?;
+        (!names.is_empty()).then(|| format!(", where {name} is one of {}", names.join(", ")))
+    });
+    choices.collect()
 }
 
 fn option(arg: &Arg) -> Option<String> {
@@ -107,6 +123,11 @@ mod tests {
             ("f fault add hang now", "'now' found: usage: fake-metadata fault add hang [OPTIONS]"),
             ("f event spot --action x", "[possible values: terminate, stop, hibernate]"),
             ("f tokens maybe", "[possible values: optional, required]"),
+            (
+                "f tokens",
+                "usage: fake-metadata tokens [OPTIONS] <MODE>, where MODE is one of optional, required",
+            ),
+            ("f event spot --in", "but none was supplied: How long from now, such as 90s or 2m"),
             ("f set", "<PATH VALUE> <PATH VALUE>...: usage: fake-metadata set"),
         ] {
             let told = refused(line);
