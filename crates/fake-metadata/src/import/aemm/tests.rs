@@ -1,7 +1,11 @@
 //! Translations: each result is loaded as `check` does, and its tree compared with what was asked for.
 
+use std::collections::BTreeMap;
+
+use imds::Leaf;
 use serde_json::json;
 
+use super::super::tree::{DOCUMENT_PATH, LATEST};
 use super::*;
 use crate::config::Sources;
 use crate::state::Played;
