@@ -1,5 +1,6 @@
 //! Settings as they are used, and what AEMM refuses.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::instant::Instant;
@@ -119,6 +120,20 @@ impl Config {
             }
         }
         refusals
+    }
+}
+
+/// What is in force with a file that says `said`: over the defaults, paths that hold values filled in.
+///
+/// # Errors
+/// One line on everything that AEMM would refuse.
+pub fn complete(said: &Settings, start: Timestamp) -> Result<Settings, String> {
+    let mut settings = Settings::defaults(start);
+    settings.lay(said.clone());
+    let config = Config::new(settings)?;
+    match config.refusals(Command::All) {
+        refusals if refusals.is_empty() => Ok(config.settings),
+        refusals => Err(refusals.join(" ")),
     }
 }
 

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue};
@@ -32,8 +32,26 @@ const HEAD_TIME: Duration = Duration::from_secs(60);
 const TOKEN: &str = "x-aws-ec2-metadata-token";
 const TOKEN_TTL: &str = "x-aws-ec2-metadata-token-ttl-seconds";
 
-/// Opens the socket. `0.0.0.0` and no host at all are every address, IPv6 too where there is any, as Go has it.
+/// How long a taken port is tried again: scripts end one program and start the next at once, and AEMM takes longer to
+/// start than the kernel takes to end the first.
+const TAKEN: Duration = Duration::from_millis(500);
+const TRY_AGAIN: Duration = Duration::from_millis(10);
+
+/// Opens the socket, and tries again for a moment when the port is taken.
 pub(crate) fn open(host: &str, port: &str) -> io::Result<std::net::TcpListener> {
+    let end = Instant::now() + TAKEN;
+    loop {
+        match open_once(host, port) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < end => {
+                std::thread::sleep(TRY_AGAIN);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Opens the socket. `0.0.0.0` and no host at all are every address, IPv6 too where there is any, as Go has it.
+fn open_once(host: &str, port: &str) -> io::Result<std::net::TcpListener> {
     let port: u16 = port.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "unknown port"))?;
     if matches!(host, "" | "0.0.0.0" | "::" | "[::]") {
         return bind((Ipv6Addr::UNSPECIFIED, port).into()).or_else(|_| bind(([0, 0, 0, 0], port).into()));

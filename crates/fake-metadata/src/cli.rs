@@ -157,6 +157,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         live: LiveArgs,
     },
+    /// Make a configuration from another tool's
+    Import {
+        #[command(subcommand)]
+        command: ImportCommand,
+    },
     /// Write everything that a metadata service answers to a file, to be served elsewhere
     ///
     /// Reads the whole tree under every API version, as an IMDSv2 client. Credentials and signatures are not
@@ -251,6 +256,23 @@ pub(crate) struct Tree {
     /// The API version to print, such as 2009-04-04
     #[arg(long, default_value = "latest", value_name = "VERSION")]
     pub(crate) api_version: String,
+}
+
+/// `fake-metadata import`
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportCommand {
+    /// Make a configuration from one of Amazon's ec2-metadata-mock
+    ///
+    /// Values that the file does not name are fake-metadata's own. What has no counterpart is said on standard
+    /// error, and in comments of the configuration.
+    #[command(after_long_help = "Example: fake-metadata import aemm aemm-config.json -o config.toml")]
+    Aemm {
+        /// AEMM's configuration: JSON, or YAML or TOML where the name ends so
+        file: PathBuf,
+        /// The file to write [default: standard output]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 /// `fake-metadata identity`

@@ -6,6 +6,7 @@
 //! - `callers` finds out who asks, and so which role is given;
 //! - `upstream` passes other paths on to another service, in proxy mode;
 //! - `control` is the API on the Unix socket that commands use;
+//! - `import` makes our configuration of another tool's;
 //! - `recording` reads and writes what is served with `--snapshot`;
 //! - `identity` signs documents, `state_dir` keeps keys, `places` says where things are;
 //! - `logging`, `signals`, `supervisor` and `vital` are the process's own housekeeping.
@@ -20,6 +21,7 @@ mod events;
 mod faults;
 mod front;
 mod identity;
+mod import;
 mod live;
 mod logging;
 mod places;

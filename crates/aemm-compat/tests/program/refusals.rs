@@ -1,8 +1,10 @@
 //! Wrong values end the program with a code that is not 0 and a line that says what is allowed.
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::process::Stdio;
 
-use crate::support::run;
+use crate::support::{program, run};
 
 fn refused(arguments: &[&str], variables: &[(&str, &str)], code: i32, message: &str) {
     let output = run(arguments, variables);
@@ -63,6 +65,29 @@ fn a_taken_port() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     refused(&["-n", "127.0.0.1", "-p", &port], &[], 2, &format!("listen tcp 127.0.0.1:{port}: "));
+}
+
+#[test]
+fn the_port_of_a_program_that_is_just_ending_is_waited_for() {
+    let ending = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = ending.local_addr().unwrap().port().to_string();
+    let home = tempfile::tempdir().unwrap();
+    let mut child = program(home.path())
+        .args(["-n", "127.0.0.1", "-p", &port])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It logs this line before it opens the port.
+    let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(errors.any(|line| line.unwrap().contains("Initiating ec2-metadata-mock")));
+    drop(ending);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let begins = format!("listening on http://127.0.0.1:{port}");
+    let serves = lines.any(|line| line.unwrap() == begins);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(serves);
 }
 
 #[test]

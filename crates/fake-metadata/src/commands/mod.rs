@@ -7,6 +7,7 @@ mod fault;
 mod generate;
 mod get;
 mod identity;
+mod import;
 mod live;
 mod record;
 mod role;
@@ -46,6 +47,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::UserData(args) => live::user_data(&args),
         Command::Tokens { mode, live } => live::tokens(mode, &live),
         Command::Endpoint { mode, live } => live::endpoint(mode, &live),
+        Command::Import { command } => import::run(&command),
         Command::Record(args) => record::record(&args),
         Command::Identity { command: IdentityCommand::Certificate(places) } => identity::certificate(&places),
         Command::Generate { what, subcommand } => generate::generate(what, subcommand.as_deref()),
