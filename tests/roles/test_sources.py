@@ -280,6 +280,15 @@ def test_the_role_of_the_instance_itself_is_refused_as_it_would_be_this_service(
     assert sts.actions() == []
 
 
+def test_with_an_upstream_the_role_of_the_instance_is_the_one_behind_it(aws, sts, moto):
+    upstream = aws.serve('tokens = "required"\n[roles.Machine]\n')
+    machine = served(upstream, "Machine")
+    aws.config.write_text(f"[profile dev]\nrole_arn = {ARN}\ncredential_source = Ec2InstanceMetadata\n")
+    daemon = aws.daemon(table(source="profile", profile="dev"), before=f'upstream = "{upstream.url}"\n')
+    assert identity(daemon, moto) == session_of("App")
+    assert sts.last("AssumeRole")["KeyId"] == machine["AccessKeyId"]
+
+
 def test_a_profile_that_asks_for_an_mfa_code_waits_for_a_person_at_once(aws, sts):
     aws.config.write_text(
         f"[profile dev]\nrole_arn = {ARN}\nsource_profile = default\nmfa_serial = arn:aws:iam::{ACCOUNT}:mfa/ann\n"

@@ -46,9 +46,9 @@ class Aws:
         """Writes the credentials file with one profile."""
         self.credentials.write_text(f"[{profile}]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n")
 
-    def daemon(self, roles: str, **options):
-        """A daemon that serves these tables of roles, at the level of the log that tells most."""
-        return self.serve(self.tables() + roles, **{"args": ("--log-level", "trace"), **options})
+    def daemon(self, roles: str, before: str = "", **options):
+        """A daemon that serves these tables of roles, at the level of the log that tells most. `before`: keys of no table."""
+        return self.serve(before + self.tables() + roles, **{"args": ("--log-level", "trace"), **options})
 
     def tables(self) -> str:
         return (

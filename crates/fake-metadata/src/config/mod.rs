@@ -187,7 +187,9 @@ impl Loaded {
     /// What the sources of all roles share, for this instance.
     pub(crate) fn credential_settings(&self, instance: &imds::Instance) -> credentials::Settings {
         let account = self.config.instance.account_id.as_deref();
-        self.config.aws.shared(&self.aws, &self.folder, instance, account)
+        let shared = self.config.aws.shared(&self.aws, &self.folder, instance, account);
+        let upstream = self.config.upstream.as_ref().map(upstream::Address::to_string);
+        credentials::Settings { upstream, ..shared }
     }
 
     /// The error for a value that is well-formed but wrong, at the place where it was written.
