@@ -142,6 +142,7 @@ def test_clients_that_go_away_leave_nothing_behind(serve):
         ('upstrem = "http://host"\n', ["upstream"]),
         ('listen = "127.0.0.1:8000"\nupstream = "http://localhost:8000"\n', ["leads back", "127.0.0.1:8000"]),
         ('listen = "0.0.0.0:8000"\nupstream = "http://127.0.0.1:8000"\n', ["leads back"]),
+        ('snapshot = "recording.json"\nupstream = "http://192.0.2.1"\n', ["snapshot", "one of the two"]),
         ('listen = ["127.0.0.1:1", "[::]:80"]\nupstream = "http://[::1]"\n', ["leads back", "[::]:80"]),
     ],
 )
@@ -161,3 +162,8 @@ def test_check_takes_a_right_one(binary, tmp_path):
     file = tmp_path / "config.toml"
     file.write_text('listen = "127.0.0.1:8000"\nupstream = "http://169.254.169.254"\n')
     assert run(binary, "check", str(file)).returncode == 0
+
+
+def test_what_has_no_effect_is_told(serve):
+    daemon = serve('upstream = "http://127.0.0.1:1"\n[tree]\n"meta-data/x" = "y"\n')
+    daemon.wait_for_log("[[events]] and [tree] change nothing")

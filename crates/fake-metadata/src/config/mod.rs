@@ -201,6 +201,21 @@ impl Loaded {
     }
 }
 
+impl Loaded {
+    /// Refuses an upstream that is plainly ourselves, or beside another thing to serve.
+    fn check_upstream(&self) -> Result<(), ConfigError> {
+        let Some(upstream) = &self.config.upstream else { return Ok(()) };
+        let refuse = |message: String| Err(self.refuse(&KeyPath::root().key("upstream"), message));
+        if let Some(own) = upstream.among(&self.config.listen()) {
+            return refuse(format!("{upstream} {} (listen has {own})", upstream::LEADS_BACK));
+        }
+        if self.config.snapshot.is_some() {
+            return refuse("a snapshot is served or an upstream asked (leave out one of the two)".into());
+        }
+        Ok(())
+    }
+}
+
 impl Sources {
     /// Reads and merges everything. Values are checked by type and range here; whether they agree
     /// with each other is decided where they are used.
@@ -222,6 +237,7 @@ impl Sources {
         let mut config = read(&layer)?;
         config.events.extend(self.events.iter().cloned());
         let mut loaded = Loaded { config, folder, recording: None, aws: self.aws.clone(), layer };
+        loaded.check_upstream()?;
         loaded.read_recording()?;
         if let Some((keys, message)) = loaded.config.aws.wrong() {
             let key = keys.iter().fold(KeyPath::root().key("aws"), |path, key| path.key(key));
@@ -234,12 +250,6 @@ impl Sources {
             return Err(
                 loaded.refuse(&key, format!("there is no role {name:?} (add a table [roles.{name}])"))
             );
-        }
-        if let Some(upstream) = &loaded.config.upstream
-            && let Some(own) = upstream.among(&loaded.config.listen())
-        {
-            let message = format!("{upstream} {} (listen has {own})", upstream::LEADS_BACK);
-            return Err(loaded.refuse(&KeyPath::root().key("upstream"), message));
         }
         Ok(loaded)
     }

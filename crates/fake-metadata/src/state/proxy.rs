@@ -13,10 +13,12 @@ pub(super) fn upstream(
     marker: &Arc<Marker>,
     outgoing: &credentials::Outgoing,
 ) -> io::Result<Option<Arc<Upstream>>> {
-    let made = config
-        .upstream
-        .as_ref()
-        .map(|address| Ok(Arc::new(Upstream::new(address.clone(), marker.clone(), outgoing.handle()?))));
+    let made = config.upstream.as_ref().map(|address| {
+        if !config.events.is_empty() || config.tree != imds::Overrides::default() {
+            log::warn!("[[events]] and [tree] change nothing of what the upstream {address} answers");
+        }
+        Ok(Arc::new(Upstream::new(address.clone(), marker.clone(), outgoing.handle()?)))
+    });
     made.transpose()
 }
 
