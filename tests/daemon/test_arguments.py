@@ -25,6 +25,7 @@ WRONG = {
     "TIME": ["", "soon", "25:00", "2026-02-30T00:00:00Z", "2020-01-01T00:00:00Z", "-2m"],
     "URL": ["", "127.0.0.1", "https://127.0.0.1", "http://127.0.0.1/latest"],
     "VERSION": ["", "2009-04-05"],
+    "VERSIONS": ["", "soon", "latest,", "2021-3-23", "../x"],
 }
 # Any text is one, or (files, folders, sockets) it depends on the machine.
 FREE = {"COMMAND", "DIR", "FILE", "ID", "KEY", "KEY VALUE", "PATH", "PATH VALUE", "SOCKET", "SUBCOMMAND", "TEXT"}
@@ -42,7 +43,7 @@ GIVEN = {
     "STATUS": ["503"],
 }
 # Commands that ask no daemon; the others end with 1 when none is there.
-ALONE = {"serve", "run", "check", "get", "tree", "identity certificate", "generate"}
+ALONE = {"serve", "run", "check", "get", "record", "tree", "identity certificate", "generate"}
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ use jiff::Timestamp;
 
 use super::Outcome;
 use crate::cli::Record;
-use crate::client::Endpoint;
 use crate::recording::{Anonymiser, Heading, Source, anonymised, walk, write};
 use crate::state_dir::random;
 
@@ -17,7 +16,7 @@ use crate::state_dir::random;
 const MODE: u32 = 0o600;
 
 pub(super) fn record(args: &Record) -> Outcome {
-    let endpoint: Endpoint = args.from.parse()?;
+    let endpoint = &args.from;
     let mut source = Source::new(endpoint.clone(), !args.v1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let walked = runtime.block_on(walk(&mut source, &args.versions, |version, paths| {

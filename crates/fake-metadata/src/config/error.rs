@@ -48,12 +48,15 @@ pub(crate) enum ConfigError {
 }
 
 impl ConfigError {
-    /// Whether it is an option of the command line that is wrong.
+    /// Whether it is an option of the command line that is wrong. Only `--set` can be: clap has looked at the
+    /// values of the others, and what is in a file that one of them names is not its fault.
     pub(crate) fn is_of_an_option(&self) -> bool {
         match self {
             ConfigError::Syntax { origin, .. }
             | ConfigError::UnknownKey { origin, .. }
-            | ConfigError::Value { origin, .. } => matches!(origin, Origin::Flag(_)),
+            | ConfigError::Value { origin, .. } => {
+                matches!(origin, Origin::Flag(flag) if flag.starts_with("--set "))
+            }
             _ => false,
         }
     }
