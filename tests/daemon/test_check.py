@@ -181,7 +181,7 @@ def test_wrong_usage_ends_with_2(binary, argv):
     assert result.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["run"], ["check"], ["get"], ["tree"], ["record"], ["import", "aemm"], ["identity"], ["identity", "certificate"]])
+@pytest.mark.parametrize("command", [[], ["serve"], ["run"], ["check"], ["get"], ["tree"], ["record"], ["import", "aemm"], ["identity"], ["identity", "certificate"], ["role"], ["role", "use"], ["role", "feed"], ["role", "login"]])
 def test_every_command_has_a_help_page(binary, command):
     result = run(binary, *command, "--help")
     assert result.returncode == 0
