@@ -68,6 +68,11 @@ WRONG = {
         ["callers.container-role.session-name"],
     ),
     "unknown key of aws": ('[aws]\nregoin = "eu-west-1"\n', 2, ["aws.regoin", "region"]),
+    "an address of STS that is none": (
+        '[aws]\nsts-endpoint = "localhost:5000"\n[roles.One]\nsource = "profile"\n',
+        2,
+        ["aws.sts-endpoint", "http"],
+    ),
     "an account name with 11 digits": ('[aws.accounts]\nprod = "11112222333"\n', 2, ["aws.accounts.prod", "12 digits"]),
     "a default account that is no name": ('[aws]\ndefault-account = "prod"\n', 2, ["aws.default-account", "prod"]),
     "a default role that is not there": ('[callers]\ndefault = "Nobody"\n', 2, ["callers.default", "Nobody"]),
@@ -181,9 +186,13 @@ def test_wrong_usage_ends_with_2(binary, argv):
     assert result.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["run"], ["check"], ["get"], ["tree"], ["record"], ["import", "aemm"], ["identity"], ["identity", "certificate"]])
+COMMANDS = ["", "serve", "run", "check", "get", "tree", "record", "import aemm", "identity",
+            "identity certificate", "role", "role use", "role feed", "role login"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_a_help_page(binary, command):
-    result = run(binary, *command, "--help")
+    result = run(binary, *command.split(), "--help")
     assert result.returncode == 0
     assert "Usage: fake-metadata" in result.stdout
     assert len(result.stdout.splitlines()) >= 5

@@ -128,7 +128,7 @@ def test_once_cached_every_answer_comes_from_memory(aws, sts, kind):
 
 
 def test_the_last_good_credentials_are_served_until_they_expire_and_never_after(aws, sts):
-    sts.lifetime = 8.0
+    sts.lifetime = 15.0
     daemon = aws.daemon(APP)
     good = served(daemon)
     assert good["Code"] == "Success"

@@ -184,6 +184,13 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
+    /// The error for a role's key, or for the key of `[aws]` that stands in for it.
+    pub(crate) fn refuse_role(&self, table: &KeyPath, key: &str, message: String) -> ConfigError {
+        let (own, shared) = (table.key(key), KeyPath::root().key("aws").key(key));
+        let written = |key: &KeyPath| self.layer.origins.contains_key(key);
+        self.refuse(if written(&shared) && !written(&own) { &shared } else { &own }, message)
+    }
+
     /// What the sources of all roles share, for this instance.
     pub(crate) fn credential_settings(&self, instance: &imds::Instance) -> credentials::Settings {
         let account = self.config.instance.account_id.as_deref();

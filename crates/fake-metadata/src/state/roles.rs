@@ -77,7 +77,7 @@ pub(super) fn check(loaded: &Loaded, instance: &imds::Instance) -> Result<(), Co
         Some(template) => {
             let example = BTreeMap::from([(String::new(), Granted::example(template))]);
             let key = KeyPath::root().key("callers").key("container-role");
-            checked(&example).map_err(|e| loaded.refuse(&key.key(&e.key), e.message))
+            checked(&example).map_err(|e| loaded.refuse_role(&key, &e.key, e.message))
         }
         None => Ok(()),
     }
@@ -96,7 +96,7 @@ pub(crate) fn set_profile(spec: &mut credentials::RoleSpec, profile: &str) -> bo
 
 /// The error for what is wrong with a role's source, where it was written.
 pub(super) fn refuse(loaded: &Loaded, error: credentials::SpecError) -> ConfigError {
-    loaded.refuse(&KeyPath::root().key("roles").key(&error.role).key(&error.key), error.message)
+    loaded.refuse_role(&KeyPath::root().key("roles").key(&error.role), &error.key, error.message)
 }
 
 impl World {
