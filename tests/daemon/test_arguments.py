@@ -28,7 +28,8 @@ WRONG = {
     "VERSIONS": ["", "soon", "latest,", "2021-3-23", "../x"],
 }
 # Any text is one, or (files, folders, sockets) it depends on the machine.
-FREE = {"COMMAND", "DIR", "FILE", "ID", "KEY", "KEY VALUE", "PATH", "PATH VALUE", "SOCKET", "SUBCOMMAND", "TEXT"}
+FREE = {"COMMAND", "DIR", "FILE", "ID", "KEY", "KEY VALUE", "NAME", "PATH", "PATH VALUE", "PROFILE", "SOCKET"}
+FREE |= {"SUBCOMMAND", "TEXT"}
 # What a command is given where it needs something.
 GIVEN = {
     "CODE": ["InternalError"],
@@ -38,12 +39,14 @@ GIVEN = {
     "KEY": ["key"],
     "KEY VALUE": ["key", "value"],
     "N": ["5"],
+    "NAME": ["App"],
     "PATH": ["path"],
     "PATH VALUE": ["path", "value"],
     "STATUS": ["503"],
 }
-# Commands that ask no daemon; the others end with 1 when none is there.
-ALONE = {"serve", "run", "check", "get", "record", "tree", "identity certificate", "generate"}
+# Commands that ask no daemon, or something else before it; the others end with 1 when none is there.
+ALONE = {"serve", "run", "check", "get", "record", "tree", "identity certificate", "generate", "import aemm"}
+ALONE |= {"role feed", "role login"}
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +78,8 @@ def needed(command: dict) -> list[str]:
     """Arguments with which the command is complete."""
     argv = []
     for argument in command["positional"]:
-        # The file of user-data is needed unless there is to be none.
-        if argument["required"] or command["words"] == ["user-data"]:
+        # Needed unless an option takes its place, which the definition does not tell.
+        if argument["required"] or command["words"] in (["user-data"], ["role", "use"]):
             argv += argument["values"][:1] or GIVEN[argument["value"][0]]
     return argv
 
