@@ -13,9 +13,6 @@ impl Loaded {
     pub(super) fn read_recording(&mut self) -> Result<(), ConfigError> {
         let Some(file) = &self.config.snapshot else { return Ok(()) };
         let key = KeyPath::root().key("snapshot");
-        if self.config.upstream.is_some() {
-            return Err(self.refuse(&key, "an upstream answers in its place: give one of the two"));
-        }
         let recording =
             recording::read(&self.folder.join(file)).map_err(|e| self.refuse(&key, e.to_string()))?;
         if let Some(said) = self.layer.values.get("instance").and_then(Value::as_table)

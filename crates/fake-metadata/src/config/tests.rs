@@ -118,8 +118,6 @@ fn a_recording_takes_the_place_of_the_instance() {
     assert_eq!(role("[callers]\ndefault = false\n"), None);
     let both = load(&format!("{snapshot}[instance]\nregion = \"eu-west-1\"\n"), &[], &[]).unwrap_err();
     assert!(both.starts_with("config.toml:3: instance.region: a snapshot is served"), "{both}");
-    let both = load(&format!("{snapshot}upstream = \"http://169.254.169.254\"\n"), &[], &[]).unwrap_err();
-    assert!(both.starts_with("config.toml:1: snapshot: an upstream answers in its place"), "{both}");
     let without_role = written(
         &RECORDING.replace("iam/security-credentials/app", "x").replace("{\"secret\": true}", "\"\""),
     );
