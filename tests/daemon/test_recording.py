@@ -323,7 +323,7 @@ def test_what_cannot_be_served_is_refused_with_its_place(binary, recorded, tmp_p
     wrong = tmp_path / "wrong.json"
     wrong.write_text('{\n  "format": "fake-metadata recording 1",\n  "versions": {"latest": {"paths": {\n    "a//b": "1"}}}}')
     result = run(binary, "serve", "--snapshot", str(wrong), "--listen", "127.0.0.1:0", "--state-dir", str(tmp_path / "s"))
-    assert result.returncode == 2
+    assert result.returncode == 78
     assert f'option --snapshot {wrong}: snapshot: {wrong}:4: version latest "a//b": write the path' in result.stderr
     config.write_text(f'snapshot = "{recorded}"\n')
     assert run(binary, "check", str(config)).returncode == 0

@@ -229,6 +229,8 @@ fn entry(folder: &str, line: &str) -> Option<Next> {
             Some((number, _)) => (number, Kind::Folder),
             None => plain(line),
         },
+        // AEMM lists it without a slash; it is where the role's name stands.
+        ("meta-data/iam", "security-credentials") => (line, Kind::Folder),
         ("meta-data/tags/instance" | "meta-data/tag-sets", line) => (line, Kind::Value),
         (_, line) => plain(line),
     };
@@ -255,6 +257,9 @@ mod tests {
         assert_eq!(shown("meta-data", "iam/"), is("meta-data/iam", Kind::Folder));
         assert_eq!(shown("meta-data", "mac"), is("meta-data/mac", Kind::Value));
         assert_eq!(shown("meta-data/public-keys", "0=a=b"), is("meta-data/public-keys/0", Kind::Folder));
+        let credentials = "meta-data/iam/security-credentials";
+        assert_eq!(shown("meta-data/iam", "security-credentials"), is(credentials, Kind::Folder));
+        assert_eq!(shown("meta-data/iam", "security-credentials/"), is(credentials, Kind::Folder));
         let tags = "meta-data/tags/instance";
         assert_eq!(shown(tags, "a/b"), is("meta-data/tags/instance/a/b", Kind::Value));
         assert_eq!(shown(tags, "a=b"), is("meta-data/tags/instance/a=b", Kind::Value));
