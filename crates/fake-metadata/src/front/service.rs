@@ -81,14 +81,15 @@ pub(super) async fn answer(
         Some(Outcome::Status(_)) | None => {}
     }
     if withheld {
-        tokio::time::sleep(front.limits.hop_hang).await;
+        Box::pin(tokio::time::sleep(front.limits.hop_hang)).await;
         return Err(Withheld::Closed);
     }
     let close = front.draining.load(Relaxed) || !asks_to_keep(&request);
     Ok(reply.into_response(now, close, Whole::new))
 }
 
-/// Asks `imds`, and whoever else must be asked first.
+/// Asks `imds`, and whoever else must be asked first. What few requests wait for is boxed: every connection has
+/// room for the largest of its waits as long as it is open.
 async fn reply_to(
     front: &Front,
     request: &Request<Incoming>,
@@ -108,7 +109,7 @@ async fn reply_to(
         let met = met.insert(faults.meet(&struck, now, &mut roll));
         if !met.delay.is_zero() {
             // Late, and true when it comes.
-            tokio::time::sleep(met.delay).await;
+            Box::pin(tokio::time::sleep(met.delay)).await;
             now = Timestamp::now();
         }
         match met.outcome {
@@ -134,7 +135,7 @@ async fn reply_to(
         nonce: front.nonce(request.method()),
     };
     if let Some(upstream) = &live.upstream
-        && let Some(answer) = passed_on(upstream, request, &snapshot, &asked, now).await
+        && let Some(answer) = Box::pin(passed_on(upstream, request, &snapshot, &asked, now)).await
     {
         return answer;
     }
@@ -153,13 +154,13 @@ async fn reply_to(
                     _ => None,
                 };
                 let document = match fault {
-                    None => front.state.credentials(&role, caller, now).await,
-                    Some(fault) => front.state.spoilt_credentials(&fault, &role, caller, now).await,
+                    None => Box::pin(front.state.credentials(&role, caller, now)).await,
+                    Some(fault) => Box::pin(front.state.spoilt_credentials(&fault, &role, caller, now)).await,
                 };
                 credentials = Some((role, document));
             }
             imds::Outcome::Needs(imds::Need::Signatures { document, signing_time }) => {
-                match front.signer.signatures(document, signing_time).await {
+                match Box::pin(front.signer.signatures(document, signing_time)).await {
                     Some(made) => signatures = Some(made),
                     None => break,
                 }
