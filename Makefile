@@ -33,7 +33,7 @@ lint: ## Formatting, clippy, rustdoc, licences and bans, shell scripts
 
 .PHONY: bench
 bench: ## Measure beside bare hyper and Go net/http; writes docs/benchmarks.md
-	tests/bench/run
+	tests/run --exec tests/bench/run
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -45,7 +45,7 @@ def free_port() -> int:
 class Server:
     """One of the three, running; the daemon with its request log written to a file."""
 
-    def __init__(self, name: str, program: Path, state: Path | None = None):
+    def __init__(self, name: str, program: Path, state: Path | None = None, options: tuple[str, ...] = ()):
         self.name = name
         self.folder = Path(tempfile.mkdtemp(prefix="fake-metadata-bench-"))
         self.log = self.folder / "server.log"
@@ -58,6 +58,7 @@ class Server:
                 *("--state-dir", str(state or self.folder / "state"), "--control", str(self.folder / "control.sock")),
                 *("--set", f"instance.instance-id={INSTANCE_ID}"),
                 *("--set", f'tree."meta-data/long"={"x" * LONG_BYTES}'),
+                *options,
             ]
         self.begun = time.perf_counter()
         self.process = subprocess.Popen(self.argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -85,6 +85,41 @@ def test_the_daemon_checks_what_it_is_told_by_itself(quiet):
         assert refused.value.status == 404
 
 
+def test_a_daemon_starts_again_when_events_of_its_configuration_are_over(steer, tmp_path):
+    """However long the machine was off: they are left out and told, those to come are not."""
+    config = """
+[[events]]
+kind = "spot"
+at = "2020-01-01T00:00:00Z"
+
+[[events]]
+kind = "maintenance"
+not-before = "2020-01-01T00:00:00Z"
+
+[[events]]
+kind = "rebalance"
+in = "1h"
+"""
+    steered = steer(config)
+    assert [event["kind"] for event in steered.events()] == ["rebalance"]
+    said = [
+        ':4: events[0].at: "2020-01-01T00:00:00Z" is over: the event is left out',
+        ':8: events[1].not-before: "2020-01-01T00:00:00Z" is over: the event is left out',
+    ]
+    for line in said:
+        steered.daemon.wait_for_log(line)
+
+    # A reload knows the same events, and a change of them is made by the same rule.
+    steered.do("reload")
+    steered.daemon.config.write_text(config.replace("1h", "2h"))
+    steered.do("reload")
+    assert [event["kind"] for event in steered.events()] == ["rebalance"]
+
+    checked = steered.run("check", str(steered.daemon.config))
+    assert checked.returncode == 0 and checked.stdout.endswith(": ok\n")
+    assert [line.endswith(end) for line, end in zip(checked.stderr.splitlines(), said, strict=True)] == [True, True]
+
+
 def test_there_is_a_bound_on_events(steered):
     """Each one costs memory for every moment at which something changes."""
     with Control(steered.daemon) as control:

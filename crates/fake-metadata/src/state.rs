@@ -69,7 +69,8 @@ impl Played {
         }
         let trees = trees(loaded, &spec, &InstanceChanges::default(), Vec::new(), launch)?;
         roles::check(loaded, trees.instance())?;
-        let events = configured_events(loaded, launch)?;
+        let mut events = Timeline::default();
+        add_configured_events(&mut events, loaded, launch)?;
         Ok(Played { spec, changed: InstanceChanges::default(), more: Vec::new(), trees, events })
     }
 
@@ -116,15 +117,38 @@ fn trees(
     imds::Trees::build(&instance, &roles, &config.tree).map_err(refuse)
 }
 
-/// The events of the configuration, by the clock at the start of the daemon.
-fn configured_events(loaded: &Loaded, launch: Timestamp) -> Result<Timeline, ConfigError> {
-    let mut events = Timeline::default();
+/// Adds the events of the configuration, by the clock at the start of the daemon, but for those that were over then:
+/// a daemon must start again however long its machine was off.
+fn add_configured_events(
+    events: &mut Timeline,
+    loaded: &Loaded,
+    launch: Timestamp,
+) -> Result<(), ConfigError> {
     let clock = Clock::system().at(launch);
     for (i, spec) in loaded.config.events.iter().enumerate() {
-        add_event(&mut events, loaded, spec, Origin::Configuration, &clock)
-            .map_err(|e| loaded.refuse(&KeyPath::root().key("events").index(i).key(e.key), e.message))?;
+        match event_left_out(loaded, i, &clock) {
+            Some(why) => log::warn!("{why}"),
+            None => {
+                let key = KeyPath::root().key("events").index(i);
+                add_event(events, loaded, spec, Origin::Configuration, &clock)
+                    .map_err(|e| loaded.refuse(&key.key(e.key), e.message))?;
+            }
+        }
     }
-    Ok(events)
+    Ok(())
+}
+
+/// What is said of an event of the configuration that is over.
+fn event_left_out(loaded: &Loaded, index: usize, clock: &Clock) -> Option<ConfigError> {
+    let (key, when) = loaded.config.events[index].passed(clock)?;
+    let key = KeyPath::root().key("events").index(index).key(key);
+    Some(loaded.refuse(&key, format!("{:?} is over: the event is left out", when.to_string())))
+}
+
+/// The same of every one that a daemon started now would leave out.
+pub(crate) fn events_left_out(loaded: &Loaded) -> impl Iterator<Item = ConfigError> {
+    let clock = Clock::system();
+    (0..loaded.config.events.len()).filter_map(move |index| event_left_out(loaded, index, &clock))
 }
 
 /// Adds an event to those of an instance with this configuration.
@@ -350,12 +374,7 @@ impl State {
                     world.events = played.events.clone();
                 } else if loaded.config.events != world.loaded.config.events {
                     world.events.drop_all(Origin::Configuration);
-                    let clock = Clock::system().at(self.launch);
-                    for (i, spec) in loaded.config.events.iter().enumerate() {
-                        let key = KeyPath::root().key("events").index(i);
-                        add_event(&mut world.events, &loaded, spec, Origin::Configuration, &clock)
-                            .map_err(|e| loaded.refuse(&key.key(e.key), e.message))?;
-                    }
+                    add_configured_events(&mut world.events, &loaded, self.launch)?;
                 }
                 world.loaded = loaded.clone();
                 world.given = world.given.with(&loaded)?;

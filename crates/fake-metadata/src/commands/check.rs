@@ -8,13 +8,16 @@ use jiff::Timestamp;
 use super::Outcome;
 use crate::config::Sources;
 use crate::places::Surroundings;
-use crate::state::Played;
+use crate::state::{Played, events_left_out};
 
 pub(super) fn check(file: PathBuf) -> Outcome {
     let aws = Surroundings::read().aws();
     let loaded = Sources { file: Some(file.clone()), aws, ..Sources::default() }.load()?;
     crate::callers::Resolved::load(&loaded)?;
     Played::from(&loaded, Timestamp::now())?;
+    for event in events_left_out(&loaded) {
+        eprintln!("fake-metadata: {event}");
+    }
     println!("{}: ok", file.display());
     Ok(ExitCode::SUCCESS)
 }

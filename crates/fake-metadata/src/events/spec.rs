@@ -134,6 +134,21 @@ impl EventSpec {
         }
     }
 
+    /// A key whose date or time of the day is over, and that time.
+    pub(crate) fn passed(&self, clock: &Clock) -> Option<(&'static str, &When)> {
+        let times = [
+            ("at", &self.at),
+            ("not-before", &self.not_before),
+            ("not-after", &self.not_after),
+            ("deadline", &self.deadline),
+            ("completed", &self.completed),
+            ("canceled", &self.canceled),
+        ];
+        times.into_iter().find_map(|(key, when)| {
+            when.as_ref().filter(|when| when.has_passed(clock)).map(|when| (key, when))
+        })
+    }
+
     /// The same specification, meaning the same to a process with another clock face.
     pub(crate) fn fixed(&self, clock: &Clock) -> Result<EventSpec, EventError> {
         let fix = |key: &'static str, when: &Option<When>| {

@@ -51,11 +51,7 @@ impl When {
     /// most, so just after 23:59 `00:10` is tomorrow's, and at noon `11:50` is past.
     pub(crate) fn resolve(&self, clock: &Clock) -> Result<Timestamp, String> {
         let Clock { now, .. } = *clock;
-        let moment = match self.meaning {
-            Meaning::After(duration) => now.checked_add(duration).map_err(|e| e.to_string())?,
-            Meaning::At(at) => at,
-            Meaning::Clock(time) => nearest(time, clock).map_err(|e| e.to_string())?,
-        };
+        let moment = self.moment(clock).map_err(|e| e.to_string())?;
         if moment < now {
             let now = imds::rfc3339(now);
             let hint = match self.meaning {
@@ -65,6 +61,19 @@ impl When {
             return Err(format!("{:?} is in the past, it is {now}{hint}", self.text));
         }
         Ok(moment)
+    }
+
+    fn moment(&self, clock: &Clock) -> Result<Timestamp, jiff::Error> {
+        match self.meaning {
+            Meaning::After(duration) => clock.now.checked_add(duration),
+            Meaning::At(at) => Ok(at),
+            Meaning::Clock(time) => nearest(time, clock),
+        }
+    }
+
+    /// Whether it is a date or a time of the day that is over.
+    pub(crate) fn has_passed(&self, clock: &Clock) -> bool {
+        self.moment(clock).is_ok_and(|moment| moment < clock.now)
     }
 
     /// Whether it counts from now.
