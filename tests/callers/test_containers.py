@@ -175,11 +175,10 @@ def test_a_role_that_is_not_there_is_none(host):
 def test_status_shows_the_engine_and_who_asked(host):
     one = host.engine.run("one", "--env", "IAM_ROLE=AppA")
     assert one.ask(LIST + "AppA")
-    status = host.status()
-    assert status["engines"] == [
-        {"socket": str(host.engine.socket), "connected": True, "error": None, "containers": 1}
-    ]
-    role = next(role for role in status["roles"] if role["role"] == "AppA")
+    # The engine tells of a container when it has started it, which may be after its first request.
+    engine = {"socket": str(host.engine.socket), "connected": True, "error": None, "containers": 1}
+    until(lambda: host.status()["engines"] == [engine], "status knows the container")
+    role = next(role for role in host.status()["roles"] if role["role"] == "AppA")
     assert role["asked-by"].startswith(f"container one ({one.addresses()[0]}:")
 
 

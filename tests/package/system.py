@@ -15,6 +15,7 @@ from rig.box import INIT, NO_INIT, Box, until
 
 URL = "http://169.254.169.254/latest/meta-data/"
 METADATA_ADDRESS = "169.254.169.254"
+METADATA_IPV6 = "fd00:ec2::254"
 INTERFACES = "/etc/network/interfaces"
 # As installers of Debian and Vagrant's boxes write it.
 LO_STANZA = "# The loopback network interface\nauto lo\niface lo inet loopback\n"
@@ -52,6 +53,10 @@ LEFT_BY_ANY_BOOT = [
 ]
 
 
+def is_ours(text: str) -> bool:
+    return METADATA_ADDRESS in text or METADATA_IPV6 in text
+
+
 def others_rules(saved: str) -> list[str]:
     """iptables-save as `TABLE LINE`, in order, without our rules, comments and counters.
 
@@ -63,7 +68,7 @@ def others_rules(saved: str) -> list[str]:
         line = re.sub(r"\s*\[\d+:\d+\]", "", line)
         if line.startswith("*"):
             table = line[1:]
-        elif re.match(r"-|:(?!\w+ ACCEPT$)", line) and METADATA_ADDRESS not in line:
+        elif re.match(r"-|:(?!\w+ ACCEPT$)", line) and not is_ours(line):
             found.append(f"{table} {line}")
     return found
 
@@ -76,7 +81,7 @@ def others_ruleset(listed: str) -> list[str]:
             where.append(line[:-1].strip())
         elif line == "}":
             where.pop()
-        elif METADATA_ADDRESS not in line and line:
+        elif line and not is_ours(line):
             of_iptables = re.fullmatch(r"table ip6? (raw|nat|filter|mangle)", where[0])
             if not (of_iptables and re.fullmatch(r"type .* policy accept;", line)):
                 found.append(" ".join([*where, line]))
@@ -125,7 +130,9 @@ class System:
         """apt-get install; returns what it printed."""
         inside = f"/tmp/{deb.name}"
         shutil.copy(deb, self.box.path(inside))
-        return self.box.run("apt-get", "install", "-qq", "-y", *options, inside).stdout
+        # As `apt-get -y` is told where nobody can be asked about an edited conffile.
+        keep = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold")
+        return self.box.run("apt-get", "install", "-qq", "-y", *keep, *options, inside).stdout
 
     def remove(self) -> str:
         return self.box.run("apt-get", "remove", "-qq", "-y", "fake-metadata").stdout
@@ -196,7 +203,7 @@ class System:
     def network(self) -> dict:
         """All that others have set up, to be compared: addresses, rules, and nftables' own tables."""
         addresses = {
-            name: [a for a in here if a[0] != METADATA_ADDRESS] for name, here in self.addresses().items()
+            name: [a for a in here if not is_ours(a[0])] for name, here in self.addresses().items()
         }
         return {
             "addresses": addresses,
@@ -213,7 +220,7 @@ class System:
             for line in self.rules(backend).splitlines():
                 if line.startswith("*"):
                     table = line[1:]
-                if METADATA_ADDRESS in line:
+                if is_ours(line):
                     found.append(f"{table} {line}")
         return found
 
@@ -222,6 +229,10 @@ class System:
         on_lo = [a for a in self.addresses()["lo"] if a[0] == METADATA_ADDRESS]
         assert on_lo == [(METADATA_ADDRESS, 32, "host")]
         rules = self.our_rules()
+        # Where the box has IPv6 the same once more.
+        ipv6 = [r for r in rules if METADATA_IPV6 in r]
+        assert len(ipv6) == (2 if METADATA_IPV6 in [a[0] for a in self.addresses()["lo"]] else 0), rules
+        rules = [r for r in rules if r not in ipv6]
         redirects = [r for r in rules if r.startswith("nat -A OUTPUT ") and "-j REDIRECT --to-ports 8000" in r]
         guards = [r for r in rules if r.startswith("raw -A PREROUTING ") and r.endswith("-j DROP")]
         assert (len(redirects), len(guards), len(rules)) == (1, 1, 2), rules
@@ -230,7 +241,7 @@ class System:
         assert self.box.sh("fake-metadata-setup status").splitlines()[0] == "applied"
 
     def assert_no_network(self):
-        assert METADATA_ADDRESS not in [a[0] for a in self.addresses()["lo"]]
+        assert not [a for a in self.addresses()["lo"] if is_ours(a[0])]
         assert self.our_rules() == []
         if self.box.path(INTERFACES).exists():
             assert BLOCK not in self.interfaces()

@@ -87,7 +87,8 @@ def test_other_programs_that_sweep_the_network(boot, deb):
     for sweep in (
         "systemctl restart systemd-networkd",
         "systemctl stop systemd-networkd systemd-networkd.socket; systemctl start systemd-networkd",
-        "netplan apply",
+        # It has udev look at the interfaces anew, for which a box's /sys is read-only.
+        "mount -o remount,rw /sys; netplan apply; mount -o remount,ro /sys",
         "systemctl restart nftables",
         "systemctl reload nftables",
     ):

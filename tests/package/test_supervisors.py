@@ -224,5 +224,5 @@ def test_daemontools_that_scans_slash_service(boot, deb):
     system.reboot()
     system.assert_served()
     system.purge()
-    system.assert_gone()
-    assert system.box.sh("ls /service") == ""
+    assert system.processes() == [] and system.box.sh("ls /service") == ""
+    system.assert_no_network()
