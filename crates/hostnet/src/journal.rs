@@ -156,7 +156,8 @@ impl Journal {
     pub(crate) fn compact(&mut self) -> Result<(), Error> {
         let here = &self.realm;
         let mut kept: Vec<Entry> = Vec::new();
-        for entry in &self.entries.0 {
+        // Of the same entry the last one counts: what was deleted in between is there again.
+        for entry in self.entries.0.iter().rev() {
             let live = match entry {
                 Entry::Step { realm, step } => realm == here || !step.is_volatile(),
                 Entry::Before { realm, .. } => realm == here,
@@ -166,6 +167,7 @@ impl Journal {
                 kept.push(entry.clone());
             }
         }
+        kept.reverse();
         if kept.len() == self.entries.0.len() { Ok(()) } else { self.rewrite(kept) }
     }
 

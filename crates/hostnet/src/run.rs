@@ -314,13 +314,18 @@ fn undo_steps(options: &Options, netlink: &Netlink, entries: &Entries) -> (Vec<S
     // What cannot be read is reported, and the rest undone.
     let mut errors = Vec::new();
     let facts = Facts::read(netlink, &paths.interfaces, &paths.program, &[], &mut errors);
-    let mut steps = plan::kernel_steps(&facts, &Wanted::default(), &survey::owned(entries));
+    let all_is_known = errors.is_empty();
+    let mut steps = survey::unlisted_steps(&facts, entries);
+    steps.extend(plan::kernel_steps(&facts, &Wanted::default(), &survey::owned(entries)));
     match plan::block_steps(&facts, false, &paths.program) {
         Ok(block) => steps.extend(block),
         Err(error) => errors.push(error),
     }
     sort_backwards(&mut steps, entries);
-    steps.extend(survey::sweep_steps(&facts, entries));
+    // A chain whose rules could not be listed only looks unused.
+    if all_is_known {
+        steps.extend(survey::sweep_steps(&facts, entries));
+    }
     if survey::used(&facts, entries).iter().any(|(program, _)| !program.is_installed()) {
         // Rules of ours that nobody can list, let alone delete.
         errors.push(Error::NoIptables);

@@ -88,6 +88,27 @@ pub(crate) fn used(facts: &Facts, entries: &Entries) -> Vec<(Program, Rule)> {
     used
 }
 
+/// The deletion of rules of ours by the journal, in tables that cannot be listed: another's rule that iptables cannot
+/// say (one with a named set) hides the whole table from `iptables -S`, and `iptables -D` still works there.
+pub(crate) fn unlisted_steps(facts: &Facts, entries: &Entries) -> Vec<Step> {
+    let here = Realm::here();
+    let mut deletions: Vec<Step> = Vec::new();
+    for step in entries.steps(&here) {
+        match step {
+            Step::AddRule { program, rule } => {
+                deletions.push(Step::DeleteRule { program: *program, rule: rule.clone() });
+            }
+            Step::DeleteRule { .. } => deletions.retain(|deletion| deletion != step),
+            _ => {}
+        }
+    }
+    deletions.retain(|deletion| match deletion {
+        Step::DeleteRule { program, rule } => facts.unlisted.contains(&(*program, rule.table.as_str())),
+        _ => false,
+    });
+    deletions
+}
+
 /// What iptables-nft made for our rules. None when it is not known what was there before.
 pub(crate) fn sweep_steps(facts: &Facts, entries: &Entries) -> Vec<Step> {
     match entries.before(&Realm::here()) {
