@@ -40,6 +40,8 @@ enum Entry {
     },
     /// What nftables had before the first step, to tell what iptables-nft made for us.
     Before { realm: Realm, before: Vec<String> },
+    /// Why fd00:ec2::254 could not be led here: with `ipv6 = "auto"` it is not tried again.
+    NoIpv6 { realm: Realm, no_ipv6: String },
     /// A person said `--force`: later runs, at boot, go by it too.
     Forced { forced: bool },
 }
@@ -67,6 +69,14 @@ impl Entries {
     pub(crate) fn before<'a>(&'a self, here: &Realm) -> Option<&'a [String]> {
         self.0.iter().find_map(|entry| match entry {
             Entry::Before { realm, before } if realm == here => Some(before.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// Why IPv6 is left out here, if it is.
+    pub(crate) fn no_ipv6<'a>(&'a self, here: &Realm) -> Option<&'a str> {
+        self.0.iter().find_map(|entry| match entry {
+            Entry::NoIpv6 { realm, no_ipv6 } if realm == here => Some(no_ipv6.as_str()),
             _ => None,
         })
     }
@@ -132,6 +142,11 @@ impl Journal {
         if self.entries.is_forced() { Ok(()) } else { self.append(Entry::Forced { forced: true }) }
     }
 
+    pub(crate) fn record_no_ipv6(&mut self, why: &str) -> Result<(), Error> {
+        let entry = Entry::NoIpv6 { realm: self.realm.clone(), no_ipv6: why.to_owned() };
+        self.append(entry)
+    }
+
     /// Remembers what nftables has before the first step in this boot and namespace.
     pub(crate) fn record_before(&mut self, names: Vec<String>) -> Result<(), Error> {
         if self.entries.before(&self.realm).is_some() {
@@ -160,7 +175,7 @@ impl Journal {
         for entry in self.entries.0.iter().rev() {
             let live = match entry {
                 Entry::Step { realm, step } => realm == here || !step.is_volatile(),
-                Entry::Before { realm, .. } => realm == here,
+                Entry::Before { realm, .. } | Entry::NoIpv6 { realm, .. } => realm == here,
                 Entry::Forced { .. } => true,
             };
             if live && !kept.contains(entry) {

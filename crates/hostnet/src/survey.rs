@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddrV4};
 
-use crate::config::Config;
+use crate::config::{Config, Ipv6};
 use crate::error::Error;
 use crate::facts::Facts;
 use crate::journal::{Entries, Realm};
@@ -45,12 +45,21 @@ impl Survey {
         // A name with several addresses must not move at every look.
         let current = facts.current_target().filter(|current| targets.contains(current));
         facts.target = current.or(targets.first().copied());
+        let no_ipv6 = (config.network.ipv6 == Ipv6::Auto).then(|| entries.no_ipv6(&Realm::here())).flatten();
+        let mut config = config.clone();
+        if no_ipv6.is_some() {
+            config.network.ipv6 = Ipv6::Off;
+        }
+        let config = &config;
         let wanted = plan::wanted(config, &facts)?;
         let mut steps = plan::block_steps(&facts, wanted.block, &paths.program)?;
         let owned = owned(entries);
         steps.extend(plan::kernel_steps(&facts, &wanted, &owned));
         let refusals = refusals::refusals(config, &facts);
-        let notices = refusals::notices(config, &facts, &owned);
+        let mut notices = refusals::notices(config, &facts, &owned);
+        notices.extend(no_ipv6.map(|why| {
+            format!("{IPV6} is left out: {why} (set ipv6 = false in [network], or true to try again)")
+        }));
         Ok(Self { facts, wanted, steps, refusals, notices })
     }
 }
