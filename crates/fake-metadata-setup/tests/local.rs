@@ -141,6 +141,22 @@ fn another_port_replaces_the_rule() {
 }
 
 #[test]
+fn a_daemon_that_was_not_restarted_is_told() {
+    let host = Host::with_lo_stanza(Backend::Nft);
+    let _daemon = host.daemon(&["127.0.0.1:8000", "[::1]:8000"]);
+    let _other = host.responder("webserver", &["127.0.0.1:7000"]);
+    assert_eq!(host.must("apply").err, "");
+    let config = host.config("listen = [\"127.0.0.1:9000\"]\n[network]\nipv6 = true\n");
+    let warning = "fake-metadata-setup: warning: the daemon does not listen on 127.0.0.1:9000 and [::1]:9000, \
+         where rules lead, but on 127.0.0.1:8000 and [::1]:8000 (see to listen, restart the daemon)\n";
+    assert_eq!(host.must(&format!("apply {config}")).err, warning);
+    let status = host.must(&format!("status {config}"));
+    assert!(status.out.starts_with("applied\n") && status.err == warning, "{status:?}");
+    let _restarted = host.daemon(&["127.0.0.1:9000", "[::1]:9000"]);
+    assert_eq!(host.must(&format!("status {config}")).err, "");
+}
+
+#[test]
 fn without_its_journal_remove_goes_by_the_marks() {
     for backend in BACKENDS {
         let host = Host::with_lo_stanza(backend);

@@ -37,7 +37,7 @@ pub(crate) struct Facts {
     pub(crate) ruleset: Option<Ruleset>,
     /// Our ARP filter could be added.
     pub(crate) can_guard_arp: bool,
-    /// The listening sockets on the ports in question.
+    /// The listening sockets on the ports in question, and the daemon's on others.
     pub(crate) listeners: Vec<Listener>,
     pub(crate) cloud: Option<Cloud>,
     /// Where the target's name leads.
