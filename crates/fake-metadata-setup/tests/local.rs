@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
+
 use common::{BACKENDS, Backend, Host};
 
 #[test]
@@ -213,6 +215,44 @@ fn two_runs_at_once_wait_for_each_other() {
         "{outputs:?}"
     );
     assert_eq!(host.our_rules(), 4);
+}
+
+#[test]
+fn only_root_can_hold_the_lock_and_nobody_for_ever() {
+    let host = Host::with_lo_stanza(Backend::Nft);
+    let state = "/var/lib/fake-metadata-setup";
+    host.must("apply");
+    let mode = |host: &Host| host.sh(&format!("stat -c %a {state}"));
+    assert_eq!(mode(&host), "700\n");
+    // As an earlier version has left it.
+    host.sh(&format!("chmod 755 {state}"));
+    host.must("apply");
+    assert_eq!(mode(&host), "700\n");
+    let mut other = host.command("setpriv");
+    other.args(["--reuid=65534", "--regid=65534", "--clear-groups", "flock", "--nonblock", state, "true"]);
+    assert_ne!(other.output().unwrap().status.code(), Some(0), "another user took the lock");
+
+    let mut holder = host.command("flock");
+    let mut holder = holder.args([state, "sh", "-c", "echo held; exec cat"]);
+    holder = holder.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut holder = holder.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+    let expected = format!(
+        "lock {state}: another run has held it for 1 s \
+         (fuser -v {state} names it: wait for it or end it, then run again)\n"
+    );
+    for run in ["apply", "remove"] {
+        let said = host.setup(&format!("{run} --lock-wait 1"));
+        assert_eq!((said.code, said.err), (Some(1), format!("fake-metadata-setup: {expected}")), "{run}");
+    }
+    let boot = host.must("apply --boot --lock-wait 1");
+    assert_eq!(boot.err, format!("fake-metadata-setup: warning: {expected}"));
+    // It ends with its standard input.
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    host.must("remove");
 }
 
 #[test]

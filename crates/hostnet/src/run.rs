@@ -2,6 +2,7 @@
 
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -37,14 +38,22 @@ impl Default for Paths {
 }
 
 /// How a run is done.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Where.
     pub paths: Paths,
     /// Go on where the metadata address belongs to someone else. The journal keeps it for later runs.
     pub force: bool,
+    /// How long to wait for another run to end.
+    pub lock_wait: Duration,
     /// Test hook: end with SIGKILL at this point of the run, counted from 1.
     pub kill_at: Option<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { paths: Paths::default(), force: false, lock_wait: Duration::from_secs(60), kill_at: None }
+    }
 }
 
 /// What a run did, or would do.
@@ -114,7 +123,7 @@ pub fn apply(config: &Config, options: &Options) -> Result<Report, Error> {
     // Before the lock: a resolver can take its time.
     let targets = survey::resolve(config)?;
     let netlink = Netlink::open()?;
-    let mut journal = Journal::lock(&options.paths.state)?;
+    let mut journal = Journal::lock(&options.paths.state, options.lock_wait)?;
     let run = Run { options, targets: &targets, netlink: &netlink, kill: Kill::at(options.kill_at) };
     match run.apply(config, &mut journal) {
         Err(error) if config.network.ipv6 == Ipv6::Auto && error.is_about_ipv6() => {
@@ -269,7 +278,7 @@ pub fn remove(options: &Options) -> Result<Report, Error> {
     require_root()?;
     let paths = &options.paths;
     let netlink = Netlink::open()?;
-    let mut journal = Journal::lock(&paths.state)?;
+    let mut journal = Journal::lock(&paths.state, options.lock_wait)?;
     let kill = Kill::at(options.kill_at);
     let (steps, mut errors) = undo_steps(options, &netlink, journal.entries());
     let mut report = Report::default();
