@@ -159,6 +159,25 @@ fn a_daemon_that_was_not_restarted_is_told() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let host = Host::with_lo_stanza(Backend::Nft);
+    for run in ["plan", "apply", "status", "status --json", "remove"] {
+        // Its other end is closed before the first line: every write fails.
+        let (stdout, _) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut command = host.command(common::SETUP);
+        command.args(run.split(' ')).stdout(std::os::fd::OwnedFd::from(stdout));
+        let said = common::said(&command.output().unwrap());
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{run}");
+    }
+    // A full disk is one.
+    let said =
+        host.command("sh").args(["-c", &format!("{} plan >/dev/full", common::SETUP)]).output().unwrap();
+    let said = common::said(&said);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.starts_with("fake-metadata-setup: write to stdout: No space left"), "{said:?}");
+}
+
+#[test]
 fn without_its_journal_remove_goes_by_the_marks() {
     for backend in BACKENDS {
         let host = Host::with_lo_stanza(backend);

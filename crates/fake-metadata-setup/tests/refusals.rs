@@ -72,6 +72,32 @@ fn root_without_net_admin_is_for_later() {
 }
 
 #[test]
+fn json_is_json_also_when_nothing_was_done() {
+    let host = Host::with_lo_stanza(Backend::Nft);
+    let mut command = host.command("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", common::SETUP, "status", "--json"]);
+    let said = common::said(&command.output().unwrap());
+    assert_eq!(said.code, Some(1));
+    assert_eq!(said.out, "{\"error\":\"change the host network: not root (run with sudo)\"}\n");
+
+    let _other = host.responder("webserver", &["127.0.0.1:8000"]);
+    for run in ["apply --json", "plan --json"] {
+        let said = host.setup(run);
+        let line = one_line(&said);
+        assert_eq!((said.code, said.out), (Some(1), format!("{{\"error\":\"{line}\"}}\n")), "{run}");
+    }
+    let boot = host.must("apply --boot --json");
+    let line = one_line(&boot);
+    let warning = line.strip_prefix("warning: ").unwrap();
+    let expected = format!(r#"{{"changed":false,"leads":[],"steps":[],"warnings":["{warning}"]}}"#);
+    assert_eq!(boot.out, format!("{expected}\n"));
+
+    let said = host.setup(&format!("apply --json {}", host.config("[network]\nlocal = 1\n")));
+    assert_eq!(said.code, Some(78), "{said:?}");
+    assert!(said.out.starts_with("{\"error\":\"read ") && said.out.ends_with("\"}\n"), "{said:?}");
+}
+
+#[test]
 fn no_iptables_program() {
     let host = Host::with_lo_stanza(Backend::Nft);
     let before = host.picture();
