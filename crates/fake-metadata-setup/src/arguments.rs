@@ -57,7 +57,8 @@ pub(crate) enum Command {
         #[arg(long)]
         force: bool,
         /// For units, init scripts and maintainer scripts: where the host cannot or must not be changed now (no
-        /// NET_ADMIN, no iptables, the address is someone else's, another run does not end) warn in a line, change nothing and exit 0
+        /// NET_ADMIN, no iptables, the address is someone else's, the target's name is not known, another run does not
+        /// end) warn in a line, change nothing and exit 0
         #[arg(long)]
         boot: bool,
         /// Stay, and apply again every few seconds: follows a target whose address changes, and puts back what

@@ -131,11 +131,16 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 impl Error {
     /// Whether this system cannot or must not be changed *now*, and was not: an image build, a container without
-    /// NET_ADMIN, no iptables yet, an address that is someone else's, another run at work. `apply --boot` makes a warning of it.
+    /// NET_ADMIN, no iptables yet, an address that is someone else's, a target whose
+    /// name gives no address yet, another run at work. `apply --boot` makes a warning of it.
     #[must_use]
     pub fn is_for_later(&self) -> bool {
         match self {
-            Self::NotPermitted { .. } | Self::NoIptables | Self::Refused(_) | Self::Busy { .. } => true,
+            Self::NotPermitted { .. }
+            | Self::NoIptables
+            | Self::Refused(_)
+            | Self::Target(_)
+            | Self::Busy { .. } => true,
             Self::Undone { cause, undo, .. } => undo.is_empty() && cause.is_for_later(),
             _ => false,
         }
