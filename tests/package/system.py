@@ -274,7 +274,7 @@ class System:
         "/etc/init.d/fake-metadata": "root:root 755",
         "/etc/logrotate.d/fake-metadata": "root:root 644",
         "/var/lib/fake-metadata": "fake-metadata:fake-metadata 700",
-        "/var/lib/fake-metadata-setup": "root:root 755",
+        "/var/lib/fake-metadata-setup": "root:root 700",
         "/var/log/fake-metadata": "fake-metadata:adm 2750",
         "/run/fake-metadata": "fake-metadata:fake-metadata 750",
         "/run/fake-metadata/control.sock": "fake-metadata:fake-metadata 660",

@@ -31,6 +31,9 @@ pub(crate) struct Common {
     /// Folder of the journal, owned by root
     #[arg(long, global = true, value_name = "DIR", default_value = "/var/lib/fake-metadata-setup")]
     pub(crate) state_dir: PathBuf,
+    /// Test hook: wait less long for another run
+    #[arg(long, global = true, hide = true, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) lock_wait: u32,
     /// Test hook: end with SIGKILL at the N-th point of a run
     #[arg(
         long,
@@ -54,7 +57,8 @@ pub(crate) enum Command {
         #[arg(long)]
         force: bool,
         /// For units, init scripts and maintainer scripts: where the host cannot or must not be changed now (no
-        /// NET_ADMIN, no iptables, the address is someone else's) warn in a line, change nothing and exit 0
+        /// NET_ADMIN, no iptables, the address is someone else's, the target's name is not known, another run does not
+        /// end) warn in a line, change nothing and exit 0
         #[arg(long)]
         boot: bool,
         /// Stay, and apply again every few seconds: follows a target whose address changes, and puts back what
@@ -102,7 +106,8 @@ impl Arguments {
     pub(crate) fn options(&self) -> Options {
         let force = matches!(self.command, Command::Apply { force: true, .. });
         let paths = Paths { state: self.common.state_dir.clone(), ..Paths::default() };
-        Options { paths, force, kill_at: self.common.kill_at }
+        let lock_wait = Duration::from_secs(self.common.lock_wait.into());
+        Options { paths, force, lock_wait, kill_at: self.common.kill_at }
     }
 
     /// Seconds between two looks, with `--watch`.

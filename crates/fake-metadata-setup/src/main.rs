@@ -20,10 +20,9 @@ fn main() -> ExitCode {
     match run(&arguments, &options) {
         Ok(code) => code,
         Err(error) if arguments.is_boot() && error.is_for_later() => {
-            hostnet::chain(&error).lines().for_each(report::warning);
-            ExitCode::SUCCESS
+            report::for_later(&error, arguments.common.json)
         }
-        Err(error) => report::error(&error),
+        Err(error) => report::error(&error, arguments.common.json),
     }
 }
 

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
+
 use common::{BACKENDS, Backend, Host};
 
 #[test]
@@ -141,6 +143,41 @@ fn another_port_replaces_the_rule() {
 }
 
 #[test]
+fn a_daemon_that_was_not_restarted_is_told() {
+    let host = Host::with_lo_stanza(Backend::Nft);
+    let _daemon = host.daemon(&["127.0.0.1:8000", "[::1]:8000"]);
+    let _other = host.responder("webserver", &["127.0.0.1:7000"]);
+    assert_eq!(host.must("apply").err, "");
+    let config = host.config("listen = [\"127.0.0.1:9000\"]\n[network]\nipv6 = true\n");
+    let warning = "fake-metadata-setup: warning: the daemon does not listen on 127.0.0.1:9000 and [::1]:9000, \
+         where rules lead, but on 127.0.0.1:8000 and [::1]:8000 (see to listen, restart the daemon)\n";
+    assert_eq!(host.must(&format!("apply {config}")).err, warning);
+    let status = host.must(&format!("status {config}"));
+    assert!(status.out.starts_with("applied\n") && status.err == warning, "{status:?}");
+    let _restarted = host.daemon(&["127.0.0.1:9000", "[::1]:9000"]);
+    assert_eq!(host.must(&format!("status {config}")).err, "");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let host = Host::with_lo_stanza(Backend::Nft);
+    for run in ["plan", "apply", "status", "status --json", "remove"] {
+        // Its other end is closed before the first line: every write fails.
+        let (stdout, _) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut command = host.command(common::SETUP);
+        command.args(run.split(' ')).stdout(std::os::fd::OwnedFd::from(stdout));
+        let said = common::said(&command.output().unwrap());
+        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{run}");
+    }
+    // A full disk is one.
+    let said =
+        host.command("sh").args(["-c", &format!("{} plan >/dev/full", common::SETUP)]).output().unwrap();
+    let said = common::said(&said);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.starts_with("fake-metadata-setup: write to stdout: No space left"), "{said:?}");
+}
+
+#[test]
 fn without_its_journal_remove_goes_by_the_marks() {
     for backend in BACKENDS {
         let host = Host::with_lo_stanza(backend);
@@ -197,6 +234,44 @@ fn two_runs_at_once_wait_for_each_other() {
         "{outputs:?}"
     );
     assert_eq!(host.our_rules(), 4);
+}
+
+#[test]
+fn only_root_can_hold_the_lock_and_nobody_for_ever() {
+    let host = Host::with_lo_stanza(Backend::Nft);
+    let state = "/var/lib/fake-metadata-setup";
+    host.must("apply");
+    let mode = |host: &Host| host.sh(&format!("stat -c %a {state}"));
+    assert_eq!(mode(&host), "700\n");
+    // As an earlier version has left it.
+    host.sh(&format!("chmod 755 {state}"));
+    host.must("apply");
+    assert_eq!(mode(&host), "700\n");
+    let mut other = host.command("setpriv");
+    other.args(["--reuid=65534", "--regid=65534", "--clear-groups", "flock", "--nonblock", state, "true"]);
+    assert_ne!(other.output().unwrap().status.code(), Some(0), "another user took the lock");
+
+    let mut holder = host.command("flock");
+    let mut holder = holder.args([state, "sh", "-c", "echo held; exec cat"]);
+    holder = holder.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut holder = holder.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+    let expected = format!(
+        "lock {state}: another run has held it for 1 s \
+         (fuser -v {state} names it: wait for it or end it, then run again)\n"
+    );
+    for run in ["apply", "remove"] {
+        let said = host.setup(&format!("{run} --lock-wait 1"));
+        assert_eq!((said.code, said.err), (Some(1), format!("fake-metadata-setup: {expected}")), "{run}");
+    }
+    let boot = host.must("apply --boot --lock-wait 1");
+    assert_eq!(boot.err, format!("fake-metadata-setup: warning: {expected}"));
+    // It ends with its standard input.
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    host.must("remove");
 }
 
 #[test]

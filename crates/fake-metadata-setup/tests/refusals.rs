@@ -72,6 +72,32 @@ fn root_without_net_admin_is_for_later() {
 }
 
 #[test]
+fn json_is_json_also_when_nothing_was_done() {
+    let host = Host::with_lo_stanza(Backend::Nft);
+    let mut command = host.command("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", common::SETUP, "status", "--json"]);
+    let said = common::said(&command.output().unwrap());
+    assert_eq!(said.code, Some(1));
+    assert_eq!(said.out, "{\"error\":\"change the host network: not root (run with sudo)\"}\n");
+
+    let _other = host.responder("webserver", &["127.0.0.1:8000"]);
+    for run in ["apply --json", "plan --json"] {
+        let said = host.setup(run);
+        let line = one_line(&said);
+        assert_eq!((said.code, said.out), (Some(1), format!("{{\"error\":\"{line}\"}}\n")), "{run}");
+    }
+    let boot = host.must("apply --boot --json");
+    let line = one_line(&boot);
+    let warning = line.strip_prefix("warning: ").unwrap();
+    let expected = format!(r#"{{"changed":false,"leads":[],"steps":[],"warnings":["{warning}"]}}"#);
+    assert_eq!(boot.out, format!("{expected}\n"));
+
+    let said = host.setup(&format!("apply --json {}", host.config("[network]\nlocal = 1\n")));
+    assert_eq!(said.code, Some(78), "{said:?}");
+    assert!(said.out.starts_with("{\"error\":\"read ") && said.out.ends_with("\"}\n"), "{said:?}");
+}
+
+#[test]
 fn no_iptables_program() {
     let host = Host::with_lo_stanza(Backend::Nft);
     let before = host.picture();
@@ -324,6 +350,63 @@ fn a_step_that_fails_takes_the_steps_before_it_back() {
         );
         assert_eq!(host.sh(rules), before, "{backend:?}");
     }
+}
+
+#[test]
+fn a_step_that_fails_leaves_what_an_earlier_run_did_at_work() {
+    for backend in BACKENDS {
+        let host = Host::new(backend);
+        let _daemon = host.daemon(&["127.0.0.1:8000"]);
+        host.must("apply");
+        let rules = "ip -o addr; nft -a list ruleset | sed 's/packets [0-9]* bytes [0-9]*//'; \
+             iptables -t nat -S; iptables -t raw -S; cat /var/lib/fake-metadata-setup/journal";
+        let before = host.sh(rules);
+        // One step more to do, and it fails.
+        host.write_interfaces("auto lo\niface lo inet loopback\n");
+        host.sh("mount -o remount,bind,ro /etc/network");
+        let said = host.setup("apply");
+        assert_eq!(said.code, Some(1), "{said:?}");
+        assert!(one_line(&said).starts_with("edit /etc/network/interfaces: Read-only"), "{said:?}");
+        assert_eq!(host.sh(rules), before, "{backend:?}");
+        assert_eq!(host.get("169.254.169.254:80").unwrap(), "fake-metadata from 169.254.169.254");
+        host.must("remove");
+        assert_eq!(host.our_rules(), 0, "{backend:?}");
+    }
+}
+
+#[test]
+fn ipv6_that_failed_is_left_out_and_not_tried_by_each_run() {
+    let host = Host::with_lo_stanza(Backend::Nft);
+    let before = host.picture();
+    // An ip6tables whose nat does not work, as where the kernel lacks that module.
+    host.sh("mkdir /run/sbin; cp -a /usr/sbin/*tables* /usr/sbin/nft /run/sbin; rm /run/sbin/ip6tables-nft; \
+         mkdir /run/real; ln -s /usr/sbin/xtables-nft-multi /run/real/ip6tables-nft; \
+         printf '#!/bin/sh\ncase \"$*\" in *\"-t nat\"*\" -I \"*) echo broken nat >&2; exit 3;; esac\nexec /run/real/ip6tables-nft \"$@\"\n' \
+             >/run/sbin/ip6tables-nft; \
+         chmod +x /run/sbin/ip6tables-nft; mount --bind /run/sbin /usr/sbin");
+    let _daemon = host.daemon(&["127.0.0.1:8000"]);
+    let line = one_line(&host.must("apply"));
+    assert!(
+        line.starts_with("warning: fd00:ec2::254 is left out: ") && line.contains("broken nat"),
+        "{line}"
+    );
+    assert!(line.ends_with("(set ipv6 = false in [network], or true to try again)"), "{line}");
+    let rules = "ip -o addr; nft -a list ruleset | sed 's/packets [0-9]* bytes [0-9]*//'";
+    let applied = host.sh(rules);
+    assert!(!applied.contains("ec2"), "{applied}");
+
+    let second = host.must("apply");
+    assert!(second.out.starts_with("nothing to do\n"), "{second:?}");
+    assert!(host.must("status").out.starts_with("applied\n"));
+    // Handles are the kernel's: a rule that was made again would have another.
+    assert_eq!(host.sh(rules), applied);
+    assert_eq!(host.get("169.254.169.254:80").unwrap(), "fake-metadata from 169.254.169.254");
+
+    let asked = host.config("[network]\nipv6 = true\n");
+    assert!(one_line(&host.setup(&format!("apply {asked}"))).contains("broken nat"));
+    assert_eq!(host.sh(rules), applied);
+    host.must("remove");
+    assert_eq!(host.picture(), before);
 }
 
 #[test]

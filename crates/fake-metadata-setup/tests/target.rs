@@ -141,4 +141,8 @@ fn a_name_that_is_not_known_changes_nothing() {
     assert!(said.err.contains("resolve target no.such.invalid:80"), "{said:?}");
     assert_eq!(said.err.lines().count(), 1, "{said:?}");
     assert_eq!(application.picture(), before);
+    let boot = application
+        .must(&format!("apply --boot {}", application.config("[network]\ntarget = \"no.such.invalid\"\n")));
+    assert_eq!(boot.err, said.err.replace("setup: ", "setup: warning: "), "the network may not be up yet");
+    assert_eq!(application.picture(), before);
 }

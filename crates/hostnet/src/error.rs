@@ -43,6 +43,17 @@ pub enum Error {
     /// The target's name gives no address.
     #[error(transparent)]
     Target(#[from] ResolveError),
+    /// Another run has the lock.
+    #[error(
+        "lock {}: another run has held it for {seconds} s (fuser -v {} names it: wait for it or end it, then run again)",
+        folder.display(), folder.display()
+    )]
+    Busy {
+        /// The state directory, which is the lock.
+        folder: PathBuf,
+        /// How long this run has waited.
+        seconds: u64,
+    },
     /// A file could not be read, written or locked.
     #[error("{action} {}", target.display())]
     Io {
@@ -120,11 +131,16 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 impl Error {
     /// Whether this system cannot or must not be changed *now*, and was not: an image build, a container without
-    /// NET_ADMIN, no iptables yet, an address that is someone else's. `apply --boot` makes a warning of it.
+    /// NET_ADMIN, no iptables yet, an address that is someone else's, a target whose
+    /// name gives no address yet, another run at work. `apply --boot` makes a warning of it.
     #[must_use]
     pub fn is_for_later(&self) -> bool {
         match self {
-            Self::NotPermitted { .. } | Self::NoIptables | Self::Refused(_) => true,
+            Self::NotPermitted { .. }
+            | Self::NoIptables
+            | Self::Refused(_)
+            | Self::Target(_)
+            | Self::Busy { .. } => true,
             Self::Undone { cause, undo, .. } => undo.is_empty() && cause.is_for_later(),
             _ => false,
         }

@@ -27,6 +27,8 @@ pub(crate) struct Facts {
     pub(crate) ip6tables: Option<Program>,
     /// All rules of the tables in question, of every back end, each chain in its order.
     pub(crate) rules: Vec<FoundRule>,
+    /// Programs and tables whose rules cannot be listed; none of them is in `rules`.
+    pub(crate) unlisted: Vec<(Program, &'static str)>,
     pub(crate) interfaces: Option<InterfacesFile>,
     pub(crate) ipv6_on: bool,
     /// Programs whose INPUT chain drops or rejects what no rule accepts.
@@ -35,7 +37,7 @@ pub(crate) struct Facts {
     pub(crate) ruleset: Option<Ruleset>,
     /// Our ARP filter could be added.
     pub(crate) can_guard_arp: bool,
-    /// The listening sockets on the ports in question.
+    /// The listening sockets on the ports in question, and the daemon's on others.
     pub(crate) listeners: Vec<Listener>,
     pub(crate) cloud: Option<Cloud>,
     /// Where the target's name leads.
@@ -63,6 +65,7 @@ impl Facts {
     ) -> Self {
         let net_admin = has_net_admin();
         let ruleset = if net_admin { Ruleset::read() } else { None };
+        let (rules, unlisted) = if net_admin { read_rules(errors) } else { Default::default() };
         let can_guard_arp = ruleset.as_ref().is_some_and(|now| now.has_arp_table() || nft::can_guard_arp());
         Self {
             net_admin,
@@ -70,7 +73,8 @@ impl Facts {
             routes: known(netlink.routes_to(crate::IPV4), errors),
             iptables: Program::active(Family::V4),
             ip6tables: Program::active(Family::V6),
-            rules: if net_admin { known(read_rules(), errors) } else { Vec::new() },
+            rules,
+            unlisted,
             interfaces: known(read_interfaces(interfaces, calls), errors),
             ipv6_on: ipv6_is_on(),
             denying_input: if net_admin { denying_input() } else { Vec::new() },
@@ -112,23 +116,32 @@ fn known<T: Default>(read: Result<T, Error>, errors: &mut Vec<Error>) -> T {
     })
 }
 
-fn read_rules() -> Result<Vec<FoundRule>, Error> {
-    let mut rules = Vec::new();
+/// The rules that can be listed, and the tables that cannot.
+fn read_rules(errors: &mut Vec<Error>) -> (Vec<FoundRule>, Vec<(Program, &'static str)>) {
+    let (mut rules, mut unlisted) = (Vec::new(), Vec::new());
     for family in [Family::V4, Family::V6] {
         let active = Program::active(family);
         for program in Program::present(family) {
             for table in TABLES {
-                match program.list(table) {
-                    Ok(listed) => rules.extend(listed),
-                    // A back end that the kernel lacks holds no rules; only the one in use must answer, and of IPv6
-                    // only where there is IPv6.
-                    Err(error) if Some(program) == active && family == Family::V4 => return Err(error),
-                    Err(error) => log::debug!("list {table} by {program}: {error}"),
+                let error = match program.list(table) {
+                    Ok(listed) => {
+                        rules.extend(listed);
+                        continue;
+                    }
+                    Err(error) => error,
+                };
+                unlisted.push((program, table));
+                // A back end that the kernel lacks holds no rules; only the one in use must answer, and of IPv6
+                // only where there is IPv6.
+                if Some(program) == active && family == Family::V4 {
+                    errors.push(error);
+                } else {
+                    log::debug!("list {table} by {program}: {error}");
                 }
             }
         }
     }
-    Ok(rules)
+    (rules, unlisted)
 }
 
 fn denying_input() -> Vec<Program> {

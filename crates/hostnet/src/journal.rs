@@ -1,19 +1,24 @@
 //! What setup runs have done, on disk before it is done, and the lock that makes two runs wait for each other.
 //!
 //! One JSON object a line in `journal`, in a folder that only root writes. The lock is a flock on the folder itself,
-//! so there is no lock file to leave behind. What is on the host is always read from the host; the journal adds the
+//! so there is no lock file to leave behind; only root can open it, because whoever can read it could hold the lock. What is on the host is always read from the host; the journal adds the
 //! order in which to undo, and whose an address is where the kernel cannot keep our mark.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::step::Step;
+
+/// Between two looks whether the lock is free.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The boot and the network namespace in which a step was done: elsewhere its kernel part does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +45,8 @@ enum Entry {
     },
     /// What nftables had before the first step, to tell what iptables-nft made for us.
     Before { realm: Realm, before: Vec<String> },
+    /// Why fd00:ec2::254 could not be led here: with `ipv6 = "auto"` it is not tried again.
+    NoIpv6 { realm: Realm, no_ipv6: String },
     /// A person said `--force`: later runs, at boot, go by it too.
     Forced { forced: bool },
 }
@@ -71,6 +78,14 @@ impl Entries {
         })
     }
 
+    /// Why IPv6 is left out here, if it is.
+    pub(crate) fn no_ipv6<'a>(&'a self, here: &Realm) -> Option<&'a str> {
+        self.0.iter().find_map(|entry| match entry {
+            Entry::NoIpv6 { realm, no_ipv6 } if realm == here => Some(no_ipv6.as_str()),
+            _ => None,
+        })
+    }
+
     /// Steps whose effect can still be there, oldest first.
     pub(crate) fn steps<'a>(&'a self, here: &'a Realm) -> impl DoubleEndedIterator<Item = &'a Step> {
         self.0.iter().filter_map(move |entry| match entry {
@@ -91,8 +106,9 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Waits for other runs and reads the entries. The folder is made if need be.
-    pub(crate) fn lock(folder: &Path) -> Result<Self, Error> {
+    /// Waits for other runs, as long as `patience`, and reads the entries. The folder is made if need be.
+    pub(crate) fn lock(folder: &Path, patience: Duration) -> Result<Self, Error> {
+        let deadline = Instant::now() + patience;
         let failed =
             |action: &str, source| Error::Io { action: action.into(), target: folder.into(), source };
         loop {
@@ -102,8 +118,13 @@ impl Journal {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 opened => opened.map_err(|source| failed("open", source))?,
             };
-            let lock = Flock::lock(opened, FlockArg::LockExclusive)
-                .map_err(|(_, errno)| failed("lock", errno.into()))?;
+            close_to_others(&opened);
+            let lock = match lock_until(opened, deadline) {
+                Err(Errno::EWOULDBLOCK) => {
+                    return Err(Error::Busy { folder: folder.into(), seconds: patience.as_secs() });
+                }
+                lock => lock.map_err(|errno| failed("lock", errno.into()))?,
+            };
             let held = lock.metadata().map_err(|source| failed("look at", source))?;
             // While we waited the holder may have removed the folder: then ours is a lock on nothing.
             if std::fs::metadata(folder).is_ok_and(|now| now.ino() == held.ino() && now.dev() == held.dev()) {
@@ -132,6 +153,11 @@ impl Journal {
         if self.entries.is_forced() { Ok(()) } else { self.append(Entry::Forced { forced: true }) }
     }
 
+    pub(crate) fn record_no_ipv6(&mut self, why: &str) -> Result<(), Error> {
+        let entry = Entry::NoIpv6 { realm: self.realm.clone(), no_ipv6: why.to_owned() };
+        self.append(entry)
+    }
+
     /// Remembers what nftables has before the first step in this boot and namespace.
     pub(crate) fn record_before(&mut self, names: Vec<String>) -> Result<(), Error> {
         if self.entries.before(&self.realm).is_some() {
@@ -156,16 +182,18 @@ impl Journal {
     pub(crate) fn compact(&mut self) -> Result<(), Error> {
         let here = &self.realm;
         let mut kept: Vec<Entry> = Vec::new();
-        for entry in &self.entries.0 {
+        // Of the same entry the last one counts: what was deleted in between is there again.
+        for entry in self.entries.0.iter().rev() {
             let live = match entry {
                 Entry::Step { realm, step } => realm == here || !step.is_volatile(),
-                Entry::Before { realm, .. } => realm == here,
+                Entry::Before { realm, .. } | Entry::NoIpv6 { realm, .. } => realm == here,
                 Entry::Forced { .. } => true,
             };
             if live && !kept.contains(entry) {
                 kept.push(entry.clone());
             }
         }
+        kept.reverse();
         if kept.len() == self.entries.0.len() { Ok(()) } else { self.rewrite(kept) }
     }
 
@@ -227,11 +255,34 @@ fn line_of(entry: &Entry) -> io::Result<String> {
     Ok(format!("{}\n", serde_json::to_string(entry)?))
 }
 
+/// EWOULDBLOCK when another has it past the deadline.
+fn lock_until(mut folder: File, deadline: Instant) -> Result<Flock<File>, Errno> {
+    loop {
+        match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+            Err((same, Errno::EWOULDBLOCK)) if Instant::now() < deadline => folder = same,
+            lock => return lock.map_err(|(_, errno)| errno),
+        }
+        // flock(2) has no time limit of its own.
+        std::thread::sleep(LOCK_PAUSE);
+    }
+}
+
+/// Earlier versions left the folder open to readers. One that others can write to is not mended but refused.
+fn close_to_others(folder: &File) {
+    let closed = folder.metadata().and_then(|found| {
+        let is_open = found.uid() == 0 && found.mode() & 0o022 == 0 && found.mode() & 0o077 != 0;
+        if is_open { folder.set_permissions(Permissions::from_mode(0o700)) } else { Ok(()) }
+    });
+    if let Err(error) = closed {
+        log::debug!("chmod 700 the state directory: {error}");
+    }
+}
+
 fn make_folder(folder: &Path) -> io::Result<()> {
     if let Some(parent) = folder.parent() {
         DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
     }
-    match DirBuilder::new().mode(0o755).create(folder) {
+    match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }

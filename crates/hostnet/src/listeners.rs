@@ -1,6 +1,8 @@
 //! Which TCP sockets listen in this network namespace, and whose they are (proc(5), `/proc/net/tcp`).
 
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 
 /// The daemon's program and user name.
 const DAEMON: &str = "fake-metadata";
@@ -32,22 +34,24 @@ impl Listener {
     }
 }
 
-/// The listeners on one of `ports`.
+/// The listeners on one of `ports`, and the daemon's on any port: perhaps it was not restarted after a change.
 pub(crate) fn read(ports: &[u16]) -> Vec<Listener> {
     let mut sockets = Vec::new();
     for (path, is_v6) in [("/proc/net/tcp", false), ("/proc/net/tcp6", true)] {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         sockets.extend(text.lines().skip(1).filter_map(|line| socket(line, is_v6)));
     }
-    sockets.retain(|socket| ports.contains(&socket.address.port()));
+    let processes = owner_processes(&sockets);
     let user = nix::unistd::User::from_name(DAEMON).ok().flatten().map(|user| user.uid.as_raw());
-    let owner = |socket: &Socket| match owner_process(socket.inode) {
+    let owner = |socket: &Socket| match processes.get(&socket.inode) {
         Some((_, name)) if name == DAEMON => Owner::Daemon,
         _ if user == Some(socket.uid) => Owner::Daemon,
         Some((process, name)) => Owner::Other(format!("{name} (process {process})")),
         None => Owner::Other(format!("a program of user id {}", socket.uid)),
     };
-    sockets.iter().map(|socket| Listener { address: socket.address, owner: owner(socket) }).collect()
+    let listeners = sockets.iter().map(|socket| Listener { address: socket.address, owner: owner(socket) });
+    let concerns = |found: &Listener| ports.contains(&found.address.port()) || found.owner == Owner::Daemon;
+    listeners.filter(concerns).collect()
 }
 
 struct Socket {
@@ -80,20 +84,32 @@ fn ipv6(text: &str) -> Option<Ipv6Addr> {
     <[u8; 16]>::try_from(bytes.concat()).ok().map(Ipv6Addr::from)
 }
 
-/// The first process that has the socket open, and its program's name.
-fn owner_process(inode: u64) -> Option<(u32, String)> {
-    let wanted = format!("socket:[{inode}]");
-    let processes = std::fs::read_dir("/proc").ok()?.flatten();
-    let numbered = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    numbered.into_iter().find_map(|process| {
-        let mut files = std::fs::read_dir(format!("/proc/{process}/fd")).ok()?.flatten();
-        let has = files.any(|file| {
-            std::fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == wanted.as_str())
-        });
-        let name =
-            || std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default().trim().to_owned();
-        has.then(|| (process, name()))
-    })
+/// For the inode of each socket the first process that has it open, and its program's name. One pass over /proc.
+fn owner_processes(sockets: &[Socket]) -> HashMap<u64, (u32, String)> {
+    let wanted: HashSet<u64> = sockets.iter().map(|socket| socket.inode).collect();
+    let mut owners = HashMap::new();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    for process in processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
+        if owners.len() == wanted.len() {
+            break;
+        }
+        let files = std::fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+        for inode in
+            files.filter_map(|file| socket_inode(&file.path())).filter(|inode| wanted.contains(inode))
+        {
+            owners.entry(inode).or_insert_with(|| {
+                let name = std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+                (process, name.trim().to_owned())
+            });
+        }
+    }
+    owners
+}
+
+/// Such a link reads `socket:[INODE]`.
+fn socket_inode(link: &Path) -> Option<u64> {
+    let target = std::fs::read_link(link).ok()?;
+    target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //!
 //! Through the program `nft` where there is one (iptables recommends it); without it these things are left out.
 //! The only thing written is a table of our own in the arp family; the only things deleted are that table and
-//! chains and tables that are empty and were not there before us.
+//! chains and tables that are empty and were not there before us. `nft delete chain` takes a chain's rules with it,
+//! and `nft delete table` everything in the table: whether they are empty is asked of nft itself, directly before.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -22,6 +23,8 @@ const ARP_TABLE: &str = "fake-metadata";
 pub(crate) struct Ruleset {
     pub(crate) tables: Vec<(String, String)>,
     pub(crate) chains: Vec<Chain>,
+    /// Family and table of everything else that is in a table: a set, a map, a counter, a flowtable and so on.
+    pub(crate) objects: Vec<(String, String)>,
 }
 
 /// A chain with its rules, each rule a list of nft's JSON expressions (libnftables-json(5)).
@@ -71,6 +74,10 @@ impl Ruleset {
                 {
                     chain.rules.push(rule["expr"].clone());
                 }
+            } else {
+                let objects = item.as_object().into_iter().flat_map(|item| item.values());
+                let objects = objects.filter(|object| object.get("table").is_some());
+                ruleset.objects.extend(objects.map(|object| (text(object, "family"), text(object, "table"))));
             }
         }
         ruleset
@@ -78,6 +85,13 @@ impl Ruleset {
 
     pub(crate) fn chain(&self, family: &str, table: &str, name: &str) -> Option<&Chain> {
         self.chains.iter().find(|chain| chain.is(family, table, name))
+    }
+
+    /// Whether a table is there and has neither a chain nor anything else.
+    fn is_empty_table(&self, family: &str, table: &str) -> bool {
+        let is_it = |(f, t): &(String, String)| f == family && t == table;
+        let has_chain = self.chains.iter().any(|chain| chain.family == family && chain.table == table);
+        self.tables.iter().any(is_it) && !has_chain && !self.objects.iter().any(is_it)
     }
 
     /// Whether our ARP filter is there, for just these bridges.
@@ -171,24 +185,37 @@ pub(crate) fn delete_arp_guard() -> Result<(), Error> {
     must("delete the ARP filter", &[&format!("add table {table}; delete table {table}")])
 }
 
-/// Deletes a chain that iptables-nft made, if it has no rule: the kernel refuses one that has (nft(8)).
+/// Deletes a chain that iptables-nft made, if it has no rule. Where that cannot be known nothing is done.
 pub(crate) fn delete_empty_chain(family: &str, table: &str, chain: &str) -> Result<(), Error> {
+    let is_empty = |now: Ruleset| now.chain(family, table, chain).is_some_and(|found| found.rules.is_empty());
+    if !Ruleset::read().is_some_and(is_empty) {
+        return Ok(());
+    }
     let action = format!("delete the empty chain {family} {table} {chain}");
-    must(&action, &["delete", "chain", family, table, chain]).or_else(|error| {
-        let is_empty = |found: &Chain| found.rules.is_empty();
-        let still_there =
-            Ruleset::read().is_some_and(|now| now.chain(family, table, chain).is_some_and(is_empty));
-        if still_there { Err(error) } else { Ok(()) }
-    })
+    must(&action, &["delete", "chain", family, table, chain])
 }
 
-/// Deletes a table that iptables-nft made, if it has no chain.
+/// Deletes a table that iptables-nft made, if nothing is in it. Where that cannot be known nothing is done.
 pub(crate) fn delete_empty_table(family: &str, table: &str) -> Result<(), Error> {
-    let Some(now) = Ruleset::read() else { return Ok(()) };
-    let is_there = now.tables.iter().any(|(f, t)| f == family && t == table);
-    let has_chain = now.chains.iter().any(|chain| chain.family == family && chain.table == table);
-    if !is_there || has_chain {
+    if !Ruleset::read().is_some_and(|now| now.is_empty_table(family, table)) {
         return Ok(());
     }
     must(&format!("delete the empty table {family} {table}"), &["delete", "table", family, table])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_table_with_a_set_and_no_chain_is_not_empty() {
+        let table = json!({"table": {"family": "ip", "name": "nat"}});
+        let set = json!({"set": {"family": "ip", "table": "nat", "name": "mine"}});
+        let parse = |items: &[&Value]| Ruleset::parse(&json!({"nftables": items}));
+        assert!(parse(&[&json!({"metainfo": {}}), &table]).is_empty_table("ip", "nat"));
+        assert!(!parse(&[&table, &set]).is_empty_table("ip", "nat"));
+        assert!(!parse(&[]).is_empty_table("ip", "nat"), "what is not there need not go");
+    }
 }

@@ -271,8 +271,10 @@ pub(crate) fn sweep_steps(facts: &Facts, before: &[String], used: &[(Program, Ru
             in_table(program, rule, &chain.family, &chain.table) && rule.chain == chain.name
         };
         let is_used = used.iter().any(|(program, rule)| is_here(*program, rule));
-        let others = facts.rules.iter().any(|f| is_here(f.program, &f.rule) && f.rule.tag().is_none());
-        is_used && !others && chain.policy == "accept" && !before.contains(&chain_name(chain))
+        let is_ours = |f: &&FoundRule| is_here(f.program, &f.rule) && f.rule.tag().is_some();
+        // nft sees every rule there, iptables only what it could have written.
+        let only_ours = facts.rules.iter().filter(is_ours).count() == chain.rules.len();
+        is_used && only_ours && chain.policy == "accept" && !before.contains(&chain_name(chain))
     };
     let swept: Vec<&Chain> = ruleset.chains.iter().filter(sweep_chain).collect();
     // A run that was killed may have taken the chains already: a table without any goes too.
@@ -282,6 +284,7 @@ pub(crate) fn sweep_steps(facts: &Facts, before: &[String], used: &[(Program, Ru
         let is_used = used.iter().any(|(program, rule)| in_table(*program, rule, table_family, table));
         is_used
             && !before.contains(&format!("{table_family} {table}"))
+            && !ruleset.objects.contains(&(table_family.clone(), table.clone()))
             && chains.all(|chain| swept.contains(&chain))
     };
     let chains = swept.iter().map(|chain| {

@@ -162,18 +162,24 @@ fn denied_bridges(config: &Config, facts: &Facts) -> Vec<String> {
     lines
 }
 
-/// The daemon runs, but not on an address that the rules lead to.
-fn deaf_landings(config: &Config, facts: &Facts) -> Vec<String> {
-    let is_daemon = |owner: &Owner| *owner == Owner::Daemon;
-    if !facts.listeners.iter().any(|listener| is_daemon(&listener.owner)) {
-        return Vec::new();
-    }
-    let landings = plan::landings(config, facts);
-    let deaf = landings
-        .into_iter()
-        .filter(|landing| !facts.listeners.iter().any(|listener| listener.takes(*landing)));
-    deaf.map(|landing| {
-        format!("the daemon does not listen on {landing}, where rules lead (add it to listen, restart)")
+/// The daemon runs, but not on every address that the rules lead to. One line for all.
+fn deaf_landings(config: &Config, facts: &Facts) -> Option<String> {
+    let text = |addresses: Vec<SocketAddr>| {
+        addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+    };
+    let daemons: Vec<SocketAddr> = facts
+        .listeners
+        .iter()
+        .filter(|listener| listener.owner == Owner::Daemon)
+        .map(|listener| listener.address)
+        .collect();
+    let mut deaf = plan::landings(config, facts);
+    deaf.retain(|landing| !facts.listeners.iter().any(|listener| listener.takes(*landing)));
+    (!daemons.is_empty() && !deaf.is_empty()).then(|| {
+        format!(
+            "the daemon does not listen on {}, where rules lead, but on {} (see to listen, restart the daemon)",
+            text(deaf),
+            text(daemons)
+        )
     })
-    .collect()
 }

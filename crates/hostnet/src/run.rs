@@ -2,6 +2,7 @@
 
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -37,14 +38,22 @@ impl Default for Paths {
 }
 
 /// How a run is done.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Where.
     pub paths: Paths,
     /// Go on where the metadata address belongs to someone else. The journal keeps it for later runs.
     pub force: bool,
+    /// How long to wait for another run to end.
+    pub lock_wait: Duration,
     /// Test hook: end with SIGKILL at this point of the run, counted from 1.
     pub kill_at: Option<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { paths: Paths::default(), force: false, lock_wait: Duration::from_secs(60), kill_at: None }
+    }
 }
 
 /// What a run did, or would do.
@@ -114,17 +123,13 @@ pub fn apply(config: &Config, options: &Options) -> Result<Report, Error> {
     // Before the lock: a resolver can take its time.
     let targets = survey::resolve(config)?;
     let netlink = Netlink::open()?;
-    let mut journal = Journal::lock(&options.paths.state)?;
+    let mut journal = Journal::lock(&options.paths.state, options.lock_wait)?;
     let run = Run { options, targets: &targets, netlink: &netlink, kill: Kill::at(options.kill_at) };
     match run.apply(config, &mut journal) {
         Err(error) if config.network.ipv6 == Ipv6::Auto && error.is_about_ipv6() => {
-            let mut without = config.clone();
-            without.network.ipv6 = Ipv6::Off;
-            let mut report = run.apply(&without, &mut journal)?;
-            report
-                .warnings
-                .push(format!("fd00:ec2::254 is left out: {error} (set ipv6 = false in [network])"));
-            Ok(report)
+            // Otherwise each later run would try again, and undo everything again.
+            journal.record_no_ipv6(&error.to_string())?;
+            run.apply(config, &mut journal)
         }
         outcome => outcome,
     }
@@ -152,7 +157,7 @@ impl Run<'_> {
         journal.compact()?;
         let since = journal.len();
         let performed = record_start(&found, journal).and_then(|()| self.perform_all(&found.steps, journal));
-        performed.map_err(|error| self.forget(error, since, journal))?;
+        performed.map_err(|error| self.forget(error, &found, since, journal))?;
         self.kill.point();
         let left = self.survey(config, journal)?.steps;
         if !left.is_empty() {
@@ -181,26 +186,32 @@ impl Run<'_> {
     }
 
     /// After a run that was undone whole: neither the empty chains that iptables-nft made nor its entries stay.
-    fn forget(&self, error: Error, since: usize, journal: &mut Journal) -> Error {
+    fn forget(&self, error: Error, found: &Survey, since: usize, journal: &mut Journal) -> Error {
         let (cause, undo, about_ipv6) = match error {
             Error::Undone { cause, undo, about_ipv6 } if undo.is_empty() => (cause, undo, about_ipv6),
             error @ Error::Undone { .. } => return error,
             other => (Box::new(other), Vec::new(), false),
         };
-        let swept = self.sweep(journal).and_then(|()| journal.forget_since(since));
+        let swept = self.sweep(found).and_then(|()| journal.forget_since(since));
         Error::Undone { cause, undo: undo.into_iter().chain(swept.err()).collect(), about_ipv6 }
     }
 
-    fn sweep(&self, journal: &Journal) -> Result<(), Error> {
+    /// Only what was not there when `found` was, and only in chains that its steps use: what earlier runs have put in
+    /// place is at work.
+    fn sweep(&self, found: &Survey) -> Result<(), Error> {
+        let Some(before) = found.facts.ruleset.as_ref().map(plan::existing) else { return Ok(()) };
         let paths = &self.options.paths;
         let mut errors = Vec::new();
         let facts = Facts::read(self.netlink, &paths.interfaces, &paths.program, &[], &mut errors);
         if !errors.is_empty() {
             return Err(Error::Several(errors));
         }
-        survey::sweep_steps(&facts, journal.entries())
-            .iter()
-            .try_for_each(|step| step.perform(self.netlink, &self.kill))
+        let added = found.steps.iter().filter_map(|step| match step {
+            Step::AddRule { program, rule } => Some((*program, rule.clone())),
+            _ => None,
+        });
+        let sweep = plan::sweep_steps(&facts, &before, &added.collect::<Vec<_>>());
+        sweep.iter().try_for_each(|step| step.perform(self.netlink, &self.kill))
     }
 }
 
@@ -267,7 +278,7 @@ pub fn remove(options: &Options) -> Result<Report, Error> {
     require_root()?;
     let paths = &options.paths;
     let netlink = Netlink::open()?;
-    let mut journal = Journal::lock(&paths.state)?;
+    let mut journal = Journal::lock(&paths.state, options.lock_wait)?;
     let kill = Kill::at(options.kill_at);
     let (steps, mut errors) = undo_steps(options, &netlink, journal.entries());
     let mut report = Report::default();
@@ -314,13 +325,18 @@ fn undo_steps(options: &Options, netlink: &Netlink, entries: &Entries) -> (Vec<S
     // What cannot be read is reported, and the rest undone.
     let mut errors = Vec::new();
     let facts = Facts::read(netlink, &paths.interfaces, &paths.program, &[], &mut errors);
-    let mut steps = plan::kernel_steps(&facts, &Wanted::default(), &survey::owned(entries));
+    let all_is_known = errors.is_empty();
+    let mut steps = survey::unlisted_steps(&facts, entries);
+    steps.extend(plan::kernel_steps(&facts, &Wanted::default(), &survey::owned(entries)));
     match plan::block_steps(&facts, false, &paths.program) {
         Ok(block) => steps.extend(block),
         Err(error) => errors.push(error),
     }
     sort_backwards(&mut steps, entries);
-    steps.extend(survey::sweep_steps(&facts, entries));
+    // A chain whose rules could not be listed only looks unused.
+    if all_is_known {
+        steps.extend(survey::sweep_steps(&facts, entries));
+    }
     if survey::used(&facts, entries).iter().any(|(program, _)| !program.is_installed()) {
         // Rules of ours that nobody can list, let alone delete.
         errors.push(Error::NoIptables);

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddrV4};
 
-use crate::config::Config;
+use crate::config::{Config, Ipv6};
 use crate::error::Error;
 use crate::facts::Facts;
 use crate::journal::{Entries, Realm};
@@ -45,12 +45,21 @@ impl Survey {
         // A name with several addresses must not move at every look.
         let current = facts.current_target().filter(|current| targets.contains(current));
         facts.target = current.or(targets.first().copied());
+        let no_ipv6 = (config.network.ipv6 == Ipv6::Auto).then(|| entries.no_ipv6(&Realm::here())).flatten();
+        let mut config = config.clone();
+        if no_ipv6.is_some() {
+            config.network.ipv6 = Ipv6::Off;
+        }
+        let config = &config;
         let wanted = plan::wanted(config, &facts)?;
         let mut steps = plan::block_steps(&facts, wanted.block, &paths.program)?;
         let owned = owned(entries);
         steps.extend(plan::kernel_steps(&facts, &wanted, &owned));
         let refusals = refusals::refusals(config, &facts);
-        let notices = refusals::notices(config, &facts, &owned);
+        let mut notices = refusals::notices(config, &facts, &owned);
+        notices.extend(no_ipv6.map(|why| {
+            format!("{IPV6} is left out: {why} (set ipv6 = false in [network], or true to try again)")
+        }));
         Ok(Self { facts, wanted, steps, refusals, notices })
     }
 }
@@ -86,6 +95,27 @@ pub(crate) fn used(facts: &Facts, entries: &Entries) -> Vec<(Program, Rule)> {
         _ => None,
     }));
     used
+}
+
+/// The deletion of rules of ours by the journal, in tables that cannot be listed: another's rule that iptables cannot
+/// say (one with a named set) hides the whole table from `iptables -S`, and `iptables -D` still works there.
+pub(crate) fn unlisted_steps(facts: &Facts, entries: &Entries) -> Vec<Step> {
+    let here = Realm::here();
+    let mut deletions: Vec<Step> = Vec::new();
+    for step in entries.steps(&here) {
+        match step {
+            Step::AddRule { program, rule } => {
+                deletions.push(Step::DeleteRule { program: *program, rule: rule.clone() });
+            }
+            Step::DeleteRule { .. } => deletions.retain(|deletion| deletion != step),
+            _ => {}
+        }
+    }
+    deletions.retain(|deletion| match deletion {
+        Step::DeleteRule { program, rule } => facts.unlisted.contains(&(*program, rule.table.as_str())),
+        _ => false,
+    });
+    deletions
 }
 
 /// What iptables-nft made for our rules. None when it is not known what was there before.
