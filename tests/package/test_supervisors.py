@@ -149,6 +149,15 @@ def test_the_init_script_tells_that_the_daemon_did_not_start(boot, deb):
     system.assert_served()
 
 
+def test_a_default_file_with_a_syntax_error_leaves_no_daemon_behind(boot, deb):
+    system = boot("deb12-sysv")
+    system.install(deb)
+    good = system.box.read(DEFAULT)
+    system.box.write(DEFAULT, good + "HTTPS_PROXY=a (\n")
+    system.remove()
+    system.assert_gone()
+
+
 # daemontools
 
 
