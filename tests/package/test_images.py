@@ -13,14 +13,19 @@ def ours(said: str) -> list[str]:
     return [line for line in said.splitlines() if line.startswith("fake-metadata")]
 
 
+def forbid(box):
+    """Nothing is started or stopped by the package's scripts, as builders of images have it."""
+    box.path(POLICY).write_text("#!/bin/sh\nexit 101\n")
+    box.sh(f"chmod +x {POLICY}")
+
+
 @pytest.mark.parametrize("name", ["deb12-systemd", "deb12-sysv", "deb12-daemontools", "deb12-netplan"])
 def test_an_image_works_at_its_first_boot(boot, deb, name):
     """No init, no NET_ADMIN and a policy that forbids starting: what an image is built in."""
     system = boot(name)
     box = system.box
     box.reboot(NO_INIT)
-    box.path(POLICY).write_text("#!/bin/sh\nexit 101\n")
-    box.sh(f"chmod +x {POLICY}")
+    forbid(box)
     inside = f"/tmp/{deb.name}"
     box.path(inside).write_bytes(deb.read_bytes())
     without = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", "--"]
@@ -46,14 +51,41 @@ def test_an_image_works_at_its_first_boot(boot, deb, name):
 def test_policy_rc_d_is_obeyed(boot, deb, name):
     system = boot(name)
     box = system.box
-    box.path(POLICY).write_text("#!/bin/sh\nexit 101\n")
-    box.sh(f"chmod +x {POLICY}")
+    forbid(box)
     system.install(deb)
     assert (system.supervised(), system.processes()) == ([], [])
     system.assert_no_network()
     box.path(POLICY).unlink()
     box.sh("dpkg-reconfigure fake-metadata")
     system.assert_served()
+
+
+@pytest.mark.parametrize("name", ["deb12-systemd", "deb12-sysv", "deb12-daemontools"])
+def test_a_purge_ends_the_daemon_whatever_policy_rc_d_says(boot, deb, name):
+    system = boot(name)
+    before = system.box.listing()
+    network = system.network()
+    system.install(deb)
+    system.assert_served()
+    forbid(system.box)
+    system.purge()
+    assert system.processes() == []
+    system.box.path(POLICY).unlink()
+    system.assert_as_before(before)
+    system.assert_no_network()
+    assert system.network() == network
+
+
+def test_a_purge_goes_on_while_the_user_has_a_process(boot, deb):
+    system = boot("deb12-systemd")
+    box = system.box
+    system.install(deb)
+    box.sh("setpriv --reuid fake-metadata --regid fake-metadata --clear-groups sleep 1000 >/dev/null 2>&1 &")
+    said = system.purge()
+    assert ours(said) == ["fake-metadata: its user stays, for what is named above; then: userdel fake-metadata"], said
+    assert box.sh("dpkg-query -W -f '${db:Status-Status}' fake-metadata 2>/dev/null || :") in ("", "not-installed")
+    box.sh("pkill -x sleep; userdel fake-metadata")
+    assert not [path for path in box.listing() if "fake-metadata" in path]
 
 
 def test_a_chroot_leaves_the_machine_around_it_alone(boot, systems, deb):

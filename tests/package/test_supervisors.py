@@ -23,6 +23,33 @@ def choose(system, supervisor: str):
     system.box.write(DEFAULT, re.sub(r"^SUPERVISOR=.*$", f"SUPERVISOR={supervisor}", text, flags=re.M))
 
 
+@pytest.mark.parametrize("name", ["deb12-systemd", "deb12-sysv", "deb12-daemontools"])
+def test_the_rules_follow_the_daemons_environment(boot, deb, name):
+    system = boot(name)
+    system.install(deb)
+    system.assert_served()
+
+    def leads_to(port: int) -> bool:
+        redirects = [rule for rule in system.our_rules() if "-j REDIRECT" in rule]
+        return len(redirects) == 1 and redirects[0].endswith(f"--to-ports {port}") and system.answers()
+
+    good = system.box.read(DEFAULT)
+    system.box.write(DEFAULT, good + "FAKE_METADATA_LISTEN=127.0.0.1:9000\n")
+    system.box.sh("dpkg-reconfigure fake-metadata")
+    until(lambda: leads_to(9000), "answer at another port by /etc/default")
+    system.reboot()
+    until(lambda: leads_to(9000), "answer at another port after a boot")
+    system.box.write(DEFAULT, good)
+    if name == "deb12-daemontools":
+        # Its environment directory counts more than /etc/default.
+        system.box.write("/etc/fake-metadata/env/FAKE_METADATA_LISTEN", "127.0.0.1:9001\n")
+        system.box.sh("svc -t /etc/service/fake-metadata")
+        until(lambda: leads_to(9001), "answer at another port by the environment directory")
+        system.box.sh("rm /etc/fake-metadata/env/FAKE_METADATA_LISTEN")
+    system.box.sh("dpkg-reconfigure fake-metadata")
+    until(lambda: leads_to(8000), "answer at the port of before")
+
+
 # systemd
 
 
@@ -147,6 +174,15 @@ def test_the_init_script_tells_that_the_daemon_did_not_start(boot, deb):
     config.write_text(good)
     assert code(system, INIT, "start") == 0
     system.assert_served()
+
+
+def test_a_default_file_with_a_syntax_error_leaves_no_daemon_behind(boot, deb):
+    system = boot("deb12-sysv")
+    system.install(deb)
+    good = system.box.read(DEFAULT)
+    system.box.write(DEFAULT, good + "HTTPS_PROXY=a (\n")
+    system.remove()
+    system.assert_gone()
 
 
 # daemontools
