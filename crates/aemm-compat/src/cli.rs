@@ -14,6 +14,7 @@ pub(crate) const VERSION: &str = "v1.13.0";
 #[command(
     name = "ec2-metadata-mock",
     disable_version_flag = true,
+    args_override_self = true,
     about = "Tool to mock Amazon EC2 instance metadata",
     after_help = "This is fake-metadata's stand-in for AEMM 1.13. New scripts may prefer `fake-metadata serve`, and \
                   `fake-metadata import aemm FILE` turns a configuration of AEMM into one of fake-metadata.",
@@ -76,7 +77,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Sub {
     /// Mock EC2 Spot interruption notice
-    #[command(alias = "spotitn", disable_version_flag = true)]
+    #[command(alias = "spotitn", disable_version_flag = true, args_override_self = true)]
     Spot {
         /// action in the spot interruption notice: terminate, hibernate or stop (default: terminate)
         #[arg(short, long, value_name = "string")]
@@ -91,7 +92,7 @@ enum Sub {
         ignored: Ignored,
     },
     /// Mock EC2 maintenance events
-    #[command(aliases = ["se", "scheduledevents"], disable_version_flag = true)]
+    #[command(aliases = ["se", "scheduledevents"], disable_version_flag = true, args_override_self = true)]
     Events {
         /// event code: instance-reboot, system-reboot, system-maintenance, instance-retirement or instance-stop
         /// (default: system-reboot)
@@ -113,7 +114,7 @@ enum Sub {
         ignored: Ignored,
     },
     /// Mock EC2 ASG Lifecycle target-lifecycle-state
-    #[command(aliases = ["autoscaling", "asg"], disable_version_flag = true)]
+    #[command(aliases = ["autoscaling", "asg"], disable_version_flag = true, args_override_self = true)]
     Asglifecycle {
         #[command(flatten)]
         ignored: Ignored,
@@ -244,6 +245,22 @@ mod tests {
             json!({"mock-delay-sec": 5, "events": {"code": "C", "state": "S", "not-before": "B", "not-after": "A",
                    "not-before-deadline": "L"}})
         );
+    }
+
+    #[test]
+    fn of_a_flag_given_twice_the_last_counts() {
+        for (line, flags) in [
+            ("aemm --imdsv2 --imdsv2=false", json!({"imdsv2": false})),
+            ("aemm --imdsv2 -I", json!({"imdsv2": true})),
+            ("aemm --port 1 -p 2", json!({"server": {"port": "2"}})),
+            ("aemm --port 1 spot -p 2", json!({"server": {"port": "2"}})),
+            ("aemm spot -p 1 -p 2", json!({"server": {"port": "2"}})),
+            ("aemm spot -a stop x --action hibernate y", json!({"spot": {"action": "hibernate"}})),
+            ("aemm events -o a -o b", json!({"events": {"code": "b"}})),
+            ("aemm asg -d 1 -d 2", json!({"mock-delay-sec": 2})),
+        ] {
+            assert_eq!(parsed(line).1, flags, "{line}");
+        }
     }
 
     #[test]
