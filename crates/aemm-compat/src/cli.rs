@@ -1,6 +1,8 @@
 //! AEMM's command line.
 
-use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde_json::Value;
 
 use crate::config::{Command, parse_bool};
@@ -132,6 +134,43 @@ fn switch(text: &str) -> Result<bool, String> {
     parse_bool(text).ok_or_else(|| "write true or false".to_owned())
 }
 
+/// The command's name moved before its flags, which cobra takes from before it too: `-a stop spot`.
+///
+/// The name is the first argument that is no flag and no flag's value. As in cobra, a flag of one letter or a whole
+/// name that the program itself does not know is held to have a value, for the commands' own all have one.
+pub(crate) fn command_first(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut program = Cli::command();
+    program.build();
+    let alone = |flag: &str| {
+        program.get_arguments().any(|known| {
+            let named = match flag.strip_prefix("--") {
+                Some(long) => known.get_long() == Some(long),
+                None => known.get_short().is_some_and(|short| flag[1..].chars().eq([short])),
+            };
+            named && known.get_num_args().is_some_and(|values| values.min_values() == 0)
+        })
+    };
+    let mut at = 1;
+    while let Some(argument) = arguments.get(at) {
+        let text = argument.to_string_lossy();
+        if text == "--" {
+            break;
+        }
+        if !text.starts_with('-') {
+            if program.find_subcommand(argument).is_some() {
+                let name = arguments.remove(at);
+                arguments.insert(1, name);
+            }
+            break;
+        }
+        let names_a_flag = text.starts_with("--") || text.chars().count() == 2;
+        let has_its_value = !names_a_flag || text.contains('=') || alone(&text);
+        at += if has_its_value { 1 } else { 2 };
+    }
+    arguments
+}
+
 impl Cli {
     pub(crate) fn mocked(&self) -> Command {
         match self.command {
@@ -209,13 +248,12 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
     use serde_json::json;
 
     use super::*;
 
     fn parsed(line: &str) -> (Command, Value) {
-        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let cli = Cli::try_parse_from(command_first(line.split_whitespace().map(OsString::from))).unwrap();
         (cli.mocked(), cli.flags().nested())
     }
 
@@ -245,6 +283,29 @@ mod tests {
             json!({"mock-delay-sec": 5, "events": {"code": "C", "state": "S", "not-before": "B", "not-after": "A",
                    "not-before-deadline": "L"}})
         );
+    }
+
+    #[test]
+    fn a_commands_own_flags_may_stand_before_it() {
+        for line in [
+            "aemm -a stop spot",
+            "aemm --action stop spot",
+            "aemm --action=stop spot",
+            "aemm -a=stop spot -d 5 -d 0 spot",
+            "aemm -I=false -I -a stop --imdsv2 spot",
+            "aemm -x -1 spot -a stop",
+            "aemm -p spot spot -a stop",
+        ] {
+            let (command, flags) = parsed(line);
+            assert_eq!(command, Command::Spot, "{line}");
+            assert_eq!(flags["spot"], json!({"action": "stop"}), "{line}");
+        }
+        assert_eq!(parsed("aemm -p spot").0, Command::All, "a flag's value is no command");
+        assert_eq!(parsed("aemm -t canceled se").1, json!({"events": {"state": "canceled"}}));
+        for line in ["aemm -a stop", "aemm -a stop events womp -r x", "aemm -- spot", "aemm x spot"] {
+            let arguments = command_first(line.split_whitespace().map(OsString::from));
+            assert!(Cli::try_parse_from(arguments).is_err(), "{line}");
+        }
     }
 
     #[test]

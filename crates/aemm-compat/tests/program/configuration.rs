@@ -1,5 +1,6 @@
 //! Flag over environment over file over default; the file that is written; the file that is watched.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -136,14 +137,22 @@ fn the_file_is_named_by_flag_or_variable_or_lies_at_home() {
     let variable = [("AEMM_CONFIG_FILE", "variable.json")];
     assert_eq!(said(Mock::start_with(&[], &[], prepare)), "home");
     assert_eq!(said(Mock::start_with(&[], &variable, prepare)), "variable");
+    // With the variable empty AEMM looks nowhere.
+    let empty = [("AEMM_CONFIG_FILE", "")];
+    assert_eq!(said(Mock::start_with(&[], &empty, prepare)), "ami-0a887e401f7654935");
+    assert_eq!(said(Mock::start_with(&["-c", "flag.toml"], &empty, prepare)), "flag");
     assert_eq!(said(Mock::start_with(&["-c", "flag.toml"], &variable, prepare)), "flag");
     assert_eq!(said(Mock::start_with(&["--config-file=flag.yaml"], &variable, prepare)), "flag");
 }
 
 #[test]
 fn the_configuration_in_use_is_written() {
-    let mock = with_file(&["-s", "-d", "12", "spot", "-a", "stop"], &[("AEMM_MOCK_IP_COUNT", "5")]);
+    let mock = with_file(&["-s", "-d", "12", "-a", "stop", "spot"], &[("AEMM_MOCK_IP_COUNT", "5")]);
     let path = mock.home.path().join(".ec2-metadata-mock/.aemm-config-used.json");
+    // What a file that is simply created may be here, which the umask decides, up to 0644.
+    let created = mock.home.path().join("overrides.json");
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), mode(&created) & 0o644);
     let line = format!("Successfully saved final configuration to local file  {}", path.display());
     assert!(mock.printed.contains(&line), "{:?}", mock.printed);
     let written: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
