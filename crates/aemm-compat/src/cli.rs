@@ -1,5 +1,6 @@
 //! AEMM's command line.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -225,6 +226,17 @@ impl Cli {
             }
         }
         settings
+    }
+
+    /// The flags that were given, by name, with the values as pflag writes them.
+    pub(crate) fn given(&self) -> BTreeMap<String, String> {
+        let flags = self.flags();
+        let given = flags.keys().filter_map(|key| {
+            let name = key.rsplit('.').next()?;
+            let value = flags.get(key)?;
+            Some((name.to_owned(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        });
+        given.collect()
     }
 
     fn own_flags(&self) -> Vec<(&'static str, &Option<String>)> {

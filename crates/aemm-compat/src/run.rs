@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use crate::cli::{Cli, VERSION, command_first};
 use crate::config::{Command, Config};
+use crate::log::log;
 use crate::mock::Mock;
 use crate::server;
 use crate::settings::{FileError, Settings};
@@ -54,12 +55,22 @@ pub fn run() -> ExitCode {
         return refuse(&refusals);
     }
     log(&format!("Initiating {NAME} for {} on port {}", described(command), config.port));
+    print_flags(&cli);
     match serve(&cli, &file, config, start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("panic: {message}");
             REFUSED.into()
         }
+    }
+}
+
+/// The flags that were given, as AEMM prints them; it has them in no order, here they are in that of their names.
+fn print_flags(cli: &Cli) {
+    let flags = cli.given();
+    if !flags.is_empty() {
+        let lines: String = flags.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        println!("\nFlags:\n{lines}");
     }
 }
 
@@ -198,9 +209,4 @@ async fn watch(cli: &Cli, file: Option<PathBuf>, mock: &Mutex<Mock>, start: Time
             }
         }
     }
-}
-
-/// A line of AEMM's log, on standard error.
-fn log(message: &str) {
-    eprintln!("{} {message}", Timestamp::now().strftime("%Y/%m/%d %H:%M:%S"));
 }

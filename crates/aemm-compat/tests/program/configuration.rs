@@ -1,11 +1,13 @@
 //! Flag over environment over file over default; the file that is written; the file that is watched.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{Mock, member, wait_until};
+use crate::support::{Mock, member, program, wait_until};
 
 const SPOT: &str = "/latest/meta-data/spot/instance-action";
 const EVENTS: &str = "/latest/meta-data/events/maintenance/scheduled";
@@ -122,6 +124,35 @@ fn events_by_flags() {
     assert_eq!(member(&event, "NotBefore"), "1 Jan 2020 01:03:47 GMT");
     assert_eq!(member(&event, "NotAfter"), "7 Jan 2020 01:03:47 GMT");
     assert_eq!(member(&event, "NotBeforeDeadline"), "10 Jan 2020 01:03:47 GMT");
+}
+
+#[test]
+fn flags_that_were_given_are_printed() {
+    let arguments = ["--mock-ip-count=3", "-I", "spot", "-d", "5", "-a", "stop", "-a", "hibernate"];
+    let mock = Mock::start_with(&arguments, &[("AEMM_SPOT_TIME", "2020-01-07T01:03:47Z")], |_| {});
+    assert_eq!(
+        mock.printed[..9],
+        [
+            "",
+            "Flags:",
+            "action: hibernate",
+            "hostname: 127.0.0.1",
+            "imdsv2: true",
+            "mock-delay-sec: 5",
+            "mock-ip-count: 3",
+            "port: 0",
+            "",
+        ]
+    );
+
+    let home = tempfile::tempdir().unwrap();
+    let mut without = program(home.path());
+    without.envs([("AEMM_SERVER_HOSTNAME", "127.0.0.1"), ("AEMM_SERVER_PORT", "0")]).stdout(Stdio::piped());
+    let mut child = without.stderr(Stdio::null()).spawn().unwrap();
+    let first = BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(first.starts_with("listening on http://127.0.0.1:"), "{first}");
 }
 
 #[test]
