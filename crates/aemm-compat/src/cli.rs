@@ -1,6 +1,9 @@
 //! AEMM's command line.
 
-use clap::{Args, Parser, Subcommand};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde_json::Value;
 
 use crate::config::{Command, parse_bool};
@@ -14,6 +17,7 @@ pub(crate) const VERSION: &str = "v1.13.0";
 #[command(
     name = "ec2-metadata-mock",
     disable_version_flag = true,
+    args_override_self = true,
     about = "Tool to mock Amazon EC2 instance metadata",
     after_help = "This is fake-metadata's stand-in for AEMM 1.13. New scripts may prefer `fake-metadata serve`, and \
                   `fake-metadata import aemm FILE` turns a configuration of AEMM into one of fake-metadata.",
@@ -76,7 +80,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Sub {
     /// Mock EC2 Spot interruption notice
-    #[command(alias = "spotitn", disable_version_flag = true)]
+    #[command(alias = "spotitn", disable_version_flag = true, args_override_self = true)]
     Spot {
         /// action in the spot interruption notice: terminate, hibernate or stop (default: terminate)
         #[arg(short, long, value_name = "string")]
@@ -91,7 +95,7 @@ enum Sub {
         ignored: Ignored,
     },
     /// Mock EC2 maintenance events
-    #[command(aliases = ["se", "scheduledevents"], disable_version_flag = true)]
+    #[command(aliases = ["se", "scheduledevents"], disable_version_flag = true, args_override_self = true)]
     Events {
         /// event code: instance-reboot, system-reboot, system-maintenance, instance-retirement or instance-stop
         /// (default: system-reboot)
@@ -113,7 +117,7 @@ enum Sub {
         ignored: Ignored,
     },
     /// Mock EC2 ASG Lifecycle target-lifecycle-state
-    #[command(aliases = ["autoscaling", "asg"], disable_version_flag = true)]
+    #[command(aliases = ["autoscaling", "asg"], disable_version_flag = true, args_override_self = true)]
     Asglifecycle {
         #[command(flatten)]
         ignored: Ignored,
@@ -129,6 +133,43 @@ struct Ignored {
 
 fn switch(text: &str) -> Result<bool, String> {
     parse_bool(text).ok_or_else(|| "write true or false".to_owned())
+}
+
+/// The command's name moved before its flags, which cobra takes from before it too: `-a stop spot`.
+///
+/// The name is the first argument that is no flag and no flag's value. As in cobra, a flag of one letter or a whole
+/// name that the program itself does not know is held to have a value, for the commands' own all have one.
+pub(crate) fn command_first(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut program = Cli::command();
+    program.build();
+    let alone = |flag: &str| {
+        program.get_arguments().any(|known| {
+            let named = match flag.strip_prefix("--") {
+                Some(long) => known.get_long() == Some(long),
+                None => known.get_short().is_some_and(|short| flag[1..].chars().eq([short])),
+            };
+            named && known.get_num_args().is_some_and(|values| values.min_values() == 0)
+        })
+    };
+    let mut at = 1;
+    while let Some(argument) = arguments.get(at) {
+        let text = argument.to_string_lossy();
+        if text == "--" {
+            break;
+        }
+        if !text.starts_with('-') {
+            if program.find_subcommand(argument).is_some() {
+                let name = arguments.remove(at);
+                arguments.insert(1, name);
+            }
+            break;
+        }
+        let names_a_flag = text.starts_with("--") || text.chars().count() == 2;
+        let has_its_value = !names_a_flag || text.contains('=') || alone(&text);
+        at += if has_its_value { 1 } else { 2 };
+    }
+    arguments
 }
 
 impl Cli {
@@ -187,6 +228,17 @@ impl Cli {
         settings
     }
 
+    /// The flags that were given, by name, with the values as pflag writes them.
+    pub(crate) fn given(&self) -> BTreeMap<String, String> {
+        let flags = self.flags();
+        let given = flags.keys().filter_map(|key| {
+            let name = key.rsplit('.').next()?;
+            let value = flags.get(key)?;
+            Some((name.to_owned(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        });
+        given.collect()
+    }
+
     fn own_flags(&self) -> Vec<(&'static str, &Option<String>)> {
         match &self.command {
             Some(Sub::Spot { action, time, rebalance_rec_time, .. }) => vec![
@@ -208,13 +260,12 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
     use serde_json::json;
 
     use super::*;
 
     fn parsed(line: &str) -> (Command, Value) {
-        let cli = Cli::try_parse_from(line.split_whitespace()).unwrap();
+        let cli = Cli::try_parse_from(command_first(line.split_whitespace().map(OsString::from))).unwrap();
         (cli.mocked(), cli.flags().nested())
     }
 
@@ -244,6 +295,45 @@ mod tests {
             json!({"mock-delay-sec": 5, "events": {"code": "C", "state": "S", "not-before": "B", "not-after": "A",
                    "not-before-deadline": "L"}})
         );
+    }
+
+    #[test]
+    fn a_commands_own_flags_may_stand_before_it() {
+        for line in [
+            "aemm -a stop spot",
+            "aemm --action stop spot",
+            "aemm --action=stop spot",
+            "aemm -a=stop spot -d 5 -d 0 spot",
+            "aemm -I=false -I -a stop --imdsv2 spot",
+            "aemm -x -1 spot -a stop",
+            "aemm -p spot spot -a stop",
+        ] {
+            let (command, flags) = parsed(line);
+            assert_eq!(command, Command::Spot, "{line}");
+            assert_eq!(flags["spot"], json!({"action": "stop"}), "{line}");
+        }
+        assert_eq!(parsed("aemm -p spot").0, Command::All, "a flag's value is no command");
+        assert_eq!(parsed("aemm -t canceled se").1, json!({"events": {"state": "canceled"}}));
+        for line in ["aemm -a stop", "aemm -a stop events womp -r x", "aemm -- spot", "aemm x spot"] {
+            let arguments = command_first(line.split_whitespace().map(OsString::from));
+            assert!(Cli::try_parse_from(arguments).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn of_a_flag_given_twice_the_last_counts() {
+        for (line, flags) in [
+            ("aemm --imdsv2 --imdsv2=false", json!({"imdsv2": false})),
+            ("aemm --imdsv2 -I", json!({"imdsv2": true})),
+            ("aemm --port 1 -p 2", json!({"server": {"port": "2"}})),
+            ("aemm --port 1 spot -p 2", json!({"server": {"port": "2"}})),
+            ("aemm spot -p 1 -p 2", json!({"server": {"port": "2"}})),
+            ("aemm spot -a stop x --action hibernate y", json!({"spot": {"action": "hibernate"}})),
+            ("aemm events -o a -o b", json!({"events": {"code": "b"}})),
+            ("aemm asg -d 1 -d 2", json!({"mock-delay-sec": 2})),
+        ] {
+            assert_eq!(parsed(line).1, flags, "{line}");
+        }
     }
 
     #[test]

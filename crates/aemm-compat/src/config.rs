@@ -147,11 +147,18 @@ fn number(settings: &Settings, key: &str) -> Result<i64, String> {
         Value::Null => Some(0),
         Value::String(text) if text.is_empty() => Some(0),
         Value::String(text) => text.parse().ok(),
-        Value::Number(number) => number.as_i64(),
+        Value::Number(number) => number.as_i64().or_else(|| number.as_f64().and_then(truncated)),
         Value::Bool(switch) => Some(i64::from(*switch)),
         _ => None,
     };
     number.ok_or_else(|| refusal(&shown(value), key, "a whole number"))
+}
+
+/// A number with a fraction as Go makes an integer of it; nothing for one that no integer holds.
+fn truncated(number: f64) -> Option<i64> {
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    // In range, so nothing but the fraction is lost.
+    (-END..END).contains(&number).then_some(number as i64)
 }
 
 fn switch(settings: &Settings, key: &str) -> Result<bool, String> {
@@ -161,7 +168,7 @@ fn switch(settings: &Settings, key: &str) -> Result<bool, String> {
         Value::Bool(switch) => Some(*switch),
         Value::String(text) if text.is_empty() => Some(false),
         Value::String(text) => parse_bool(text),
-        Value::Number(number) => number.as_i64().map(|number| number != 0),
+        Value::Number(number) => number.as_f64().map(|number| number != 0.0),
         _ => None,
     };
     switch.ok_or_else(|| refusal(&shown(value), key, "true, false"))
@@ -208,11 +215,24 @@ mod tests {
     }
 
     #[test]
+    fn numbers_may_have_a_fraction() {
+        let config = config(json!({
+            "mock-delay-sec": 5.0, "rebalance-delay-sec": 5.9, "asg-termination-delay-sec": 1e3,
+            "mock-ip-count": -1.5, "imdsv2": 0.5, "server": {"port": 1738.0},
+        }))
+        .unwrap();
+        let delays = [&config.mock, &config.rebalance, &config.asg_termination].map(|start| start.delay);
+        assert_eq!((delays, config.ip_count, config.imdsv2), ([5, 5, 1000], -1, true));
+        assert_eq!(config.port, "1738");
+    }
+
+    #[test]
     fn what_is_no_number_or_switch_is_refused() {
         assert_eq!(
             config(json!({"mock-delay-sec": "soon"})).unwrap_err(),
             "Invalid CLI input \"soon\" for flag mock-delay-sec. Allowed value(s): a whole number."
         );
+        assert!(config(json!({"mock-delay-sec": 1e300})).unwrap_err().contains("mock-delay-sec"));
         assert!(config(json!({"imdsv2": "maybe"})).unwrap_err().contains("imdsv2"));
     }
 

@@ -9,6 +9,8 @@ use jiff::civil::DateTime;
 pub(crate) struct Instant {
     /// The clock at the place it was written for.
     civil: DateTime,
+    /// Seconds that it is ahead of UTC.
+    east: i64,
     /// The moment.
     pub(crate) at: Timestamp,
 }
@@ -34,7 +36,17 @@ impl Instant {
         let seconds = offset(zone)?;
         let at = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
         let at = at.checked_sub(jiff::SignedDuration::from_secs(seconds)).ok()?;
-        Some(Instant { civil, at })
+        Some(Instant { civil, east: seconds, at })
+    }
+
+    /// `2020-01-07 01:03:47 +0000 UTC`, or `+0100 +0100` and the like: Go's own form.
+    pub(crate) fn as_go_prints(&self) -> String {
+        let clock = self.civil.strftime("%Y-%m-%d %H:%M:%S");
+        let minutes = self.east.abs() / 60;
+        let sign = if self.east < 0 { '-' } else { '+' };
+        let zone = format!("{sign}{:02}{:02}", minutes / 60, minutes % 60);
+        let name = if self.east == 0 { "UTC" } else { &zone };
+        format!("{clock} {zone} {name}")
     }
 
     /// `7 Jan 2020 01:03:47 GMT`. AEMM prints the clock of the zone the time was given in, and calls it GMT.

@@ -9,7 +9,7 @@
 //! - [`config`]: settings as they are used, and what is refused;
 //! - [`routes`]: which paths exist under which command;
 //! - [`mock`]: request and time to reply, without I/O;
-//! - `server` and `refusal` speak HTTP, `cli` reads the command line, [`run()`] is the program.
+//! - `server` and `refusal` speak HTTP, `log` has the words of AEMM's log, `cli` reads the command line, [`run()`] is the program.
 //!
 //! `fake-metadata import aemm` reads AEMM's files through [`settings`] and [`defaults`].
 
@@ -20,8 +20,10 @@ pub mod config;
 pub mod defaults;
 mod document;
 mod instant;
+mod log;
 pub mod mock;
 mod page;
+mod path;
 mod refusal;
 mod reply;
 pub mod routes;

@@ -20,7 +20,17 @@ use crate::settings::{Settings, TAGS};
 pub(crate) enum Fixed {
     Text(String),
     Json(String),
+    /// JSON that is called plain text.
+    JsonText(String),
     Octets(Bytes),
+}
+
+/// Where a value that does not change is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    MetaData,
+    Dynamic,
+    UserData,
 }
 
 /// What a path leads to.
@@ -34,7 +44,7 @@ pub(crate) enum Route {
     Spot,
     Events,
     AsgLifecycle,
-    Fixed(Fixed),
+    Fixed(Service, Fixed),
 }
 
 /// Every path that is served as such.
@@ -69,7 +79,7 @@ impl Routes {
         }
         routes.add("/latest/api/token", Route::Token);
         routes.tags(settings);
-        for (service, entries) in [("metadata", STATIC), ("dynamic", DYNAMIC_DATA)] {
+        for (service, entries) in [(Service::MetaData, STATIC), (Service::Dynamic, DYNAMIC_DATA)] {
             for entry in entries {
                 routes.entry(settings, service, entry);
             }
@@ -79,7 +89,7 @@ impl Routes {
         {
             // What is not base64 is served as nothing.
             let bytes = STANDARD.decode(data).unwrap_or_default();
-            routes.add(&path, Route::Fixed(Fixed::Octets(bytes.into())));
+            routes.add(&path, Route::Fixed(Service::UserData, Fixed::Octets(bytes.into())));
         }
         routes
     }
@@ -91,21 +101,22 @@ impl Routes {
         }
     }
 
-    fn entry(&mut self, settings: &Settings, service: &str, entry: &Entry) {
-        let Some(path) = settings.text(&format!("{service}.paths.{}", entry.key)) else { return };
-        let key = format!("{service}.values.{}", entry.key);
+    fn entry(&mut self, settings: &Settings, service: Service, entry: &Entry) {
+        let name = if service == Service::Dynamic { "dynamic" } else { "metadata" };
+        let Some(path) = settings.text(&format!("{name}.paths.{}", entry.key)) else { return };
+        let key = format!("{name}.values.{}", entry.key);
         let fixed = match shape(entry.key) {
             Some(shape) => Fixed::Json(object(&filled(settings, &key, shape))),
             // At its own path the accelerator is plain text on one line.
             None if entry.key == "elastic-inference-accelerator" && path == entry.default_path() => {
-                Fixed::Text(compact(&accelerator(settings, &key)))
+                Fixed::JsonText(compact(&accelerator(settings, &key)))
             }
             None if entry.key == "elastic-inference-accelerator" => {
                 Fixed::Json(compact(&accelerator(settings, &key)))
             }
             None => Fixed::Text(settings.text(&key).unwrap_or_default()),
         };
-        self.add(&path, Route::Fixed(fixed));
+        self.add(&path, Route::Fixed(service, fixed));
     }
 
     /// Tags of any name, which AEMM's configuration has had since after 1.13.
@@ -113,7 +124,8 @@ impl Routes {
         let Some(Value::Object(tags)) = settings.get(TAGS) else { return };
         for (name, value) in tags {
             let text = value.as_str().unwrap_or_default().to_owned();
-            self.add(&format!("{META_DATA}/tags/instance/{name}"), Route::Fixed(Fixed::Text(text)));
+            let fixed = Route::Fixed(Service::MetaData, Fixed::Text(text));
+            self.add(&format!("{META_DATA}/tags/instance/{name}"), fixed);
         }
     }
 
@@ -237,7 +249,9 @@ mod tests {
 
     fn text(routes: &Routes, path: &str) -> String {
         match routes.get(path) {
-            Some(Route::Fixed(Fixed::Text(text) | Fixed::Json(text))) => text.clone(),
+            Some(Route::Fixed(_, Fixed::Text(text) | Fixed::Json(text) | Fixed::JsonText(text))) => {
+                text.clone()
+            }
             other => panic!("{path}: {other:?}"),
         }
     }
@@ -330,6 +344,7 @@ mod tests {
         assert_eq!(routes.get("/latest/meta-data/mac"), None);
         assert_eq!(text(&routes, "/latest/meta-data/ami-launch-index"), "7");
         assert_eq!(text(&routes, "/latest/meta-data/tags/instance/Team"), "blue");
-        assert_eq!(routes.get("/latest/user-data"), Some(&Route::Fixed(Fixed::Octets(Bytes::new()))));
+        let nothing = Route::Fixed(Service::UserData, Fixed::Octets(Bytes::new()));
+        assert_eq!(routes.get("/latest/user-data"), Some(&nothing));
     }
 }

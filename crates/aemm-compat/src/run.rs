@@ -1,6 +1,8 @@
 //! The program: command line to settings to service.
 
+use std::fs::{DirBuilder, Permissions};
 use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,8 +11,9 @@ use std::time::Duration;
 use clap::Parser;
 use jiff::Timestamp;
 
-use crate::cli::{Cli, VERSION};
+use crate::cli::{Cli, VERSION, command_first};
 use crate::config::{Command, Config};
+use crate::log::log;
 use crate::mock::Mock;
 use crate::server;
 use crate::settings::{FileError, Settings};
@@ -24,7 +27,7 @@ const WATCH: Duration = Duration::from_millis(500);
 
 /// Runs `ec2-metadata-mock` with the process's arguments and environment.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(command_first(std::env::args_os()));
     if cli.version {
         println!("{VERSION}");
         return ExitCode::SUCCESS;
@@ -52,12 +55,22 @@ pub fn run() -> ExitCode {
         return refuse(&refusals);
     }
     log(&format!("Initiating {NAME} for {} on port {}", described(command), config.port));
+    print_flags(&cli);
     match serve(&cli, &file, config, start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
             eprintln!("panic: {message}");
             REFUSED.into()
         }
+    }
+}
+
+/// The flags that were given, as AEMM prints them; it has them in no order, here they are in that of their names.
+fn print_flags(cli: &Cli) {
+    let flags = cli.given();
+    if !flags.is_empty() {
+        let lines: String = flags.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        println!("\nFlags:\n{lines}");
     }
 }
 
@@ -78,12 +91,13 @@ enum Source {
 
 impl Source {
     /// The one named by flag, else by `AEMM_CONFIG_FILE`, else `aemm-config` with a known ending in the home folder.
+    /// With the variable set to nothing AEMM looks nowhere.
     fn find(named: Option<&str>) -> Source {
         if let Some(path) = named.filter(|path| !path.is_empty()) {
             return Source::Read(path.into());
         }
         if let Some(path) = std::env::var_os("AEMM_CONFIG_FILE") {
-            return Source::Read(path.into());
+            return if path.is_empty() { Source::None } else { Source::Read(path.into()) };
         }
         let found = home().into_iter().flat_map(|home| {
             ["json", "toml", "yaml", "yml"].map(|extension| home.join(format!("aemm-config.{extension}")))
@@ -137,10 +151,12 @@ fn save(settings: &Settings) {
 
 fn write(folder: &Path, path: &Path, settings: &Settings) -> std::io::Result<()> {
     if !folder.is_dir() {
-        std::fs::create_dir(folder)?;
+        DirBuilder::new().mode(0o755).create(folder)?;
     }
     let text = serde_json::to_string_pretty(&settings.nested())?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    // As AEMM has it, for others to read; less where the umask says so.
+    let readable = Permissions::from_mode(0o644);
+    let mut file = tempfile::Builder::new().permissions(readable).tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
     file.persist(path)?;
     Ok(())
@@ -193,9 +209,4 @@ async fn watch(cli: &Cli, file: Option<PathBuf>, mock: &Mutex<Mock>, start: Time
             }
         }
     }
-}
-
-/// A line of AEMM's log, on standard error.
-fn log(message: &str) {
-    eprintln!("{} {message}", Timestamp::now().strftime("%Y/%m/%d %H:%M:%S"));
 }

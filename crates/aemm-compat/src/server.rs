@@ -19,6 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::log;
 use crate::mock::{self, Mock};
 use crate::refusal::{Answering, Refusing};
 use crate::reply::Reply;
@@ -128,9 +129,12 @@ fn answer(mock: &Mutex<Mock>, request: &Request<Incoming>, client: SocketAddr) -
         target: request.uri().path_and_query().map_or("/", |target| target.as_str()),
         token: token.as_deref(),
         token_ttl: token_ttl.as_deref(),
-        client: client.ip(),
+        client,
     };
-    mock.lock().unwrap_or_else(PoisonError::into_inner).answer(&asked, random, Timestamp::now())
+    let mut mock = mock.lock().unwrap_or_else(PoisonError::into_inner);
+    let reply = mock.answer(&asked, random, Timestamp::now());
+    log::lines(mock.logged());
+    reply
 }
 
 fn response(reply: Reply) -> Response<Full<Bytes>> {

@@ -183,7 +183,11 @@ impl Settings {
     pub fn text(&self, key: &str) -> Option<String> {
         match self.get(key)? {
             Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
+            // A fraction of nothing is not written: 1338.0 is the port 1338.
+            Value::Number(number) => Some(match number.as_f64().filter(|_| number.is_f64()) {
+                Some(float) => float.to_string(),
+                None => number.to_string(),
+            }),
             Value::Bool(switch) => Some(if *switch { "1" } else { "0" }.to_owned()),
             _ => None,
         }

@@ -11,6 +11,15 @@ const MAX_TTL: i64 = 21_600;
 /// How many tokens are remembered; beyond that the one that ends first is forgotten. AEMM has no bound.
 const REMEMBERED: usize = 65_536;
 
+/// What a token is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    Absent,
+    Unknown,
+    Ended,
+    Good,
+}
+
 /// The tokens in use.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
@@ -34,9 +43,14 @@ impl Tokens {
         Some((token, ttl))
     }
 
-    /// Whether a token is good now.
-    pub(crate) fn accepts(&self, token: Option<&str>, now: Timestamp) -> bool {
-        token.and_then(|token| self.ends.get(token)).is_some_and(|end| now < *end)
+    /// What a token is worth now.
+    pub(crate) fn check(&self, token: Option<&str>, now: Timestamp) -> Check {
+        let Some(token) = token.filter(|token| !token.is_empty()) else { return Check::Absent };
+        match self.ends.get(token) {
+            None => Check::Unknown,
+            Some(end) if now < *end => Check::Good,
+            Some(_) => Check::Ended,
+        }
     }
 
     fn make_room(&mut self, now: Timestamp) {
@@ -67,10 +81,11 @@ mod tests {
         let mut tokens = Tokens::default();
         let (token, ttl) = tokens.grant(Some("1"), [0xff; 32], now()).unwrap();
         assert_eq!((token.len(), ttl), (44, 1));
-        assert!(tokens.accepts(Some(&token), now()));
-        assert!(!tokens.accepts(Some(&token), now() + SignedDuration::from_secs(1)));
-        assert!(!tokens.accepts(Some("other"), now()));
-        assert!(!tokens.accepts(None, now()));
+        assert_eq!(tokens.check(Some(&token), now()), Check::Good);
+        assert_eq!(tokens.check(Some(&token), now() + SignedDuration::from_secs(1)), Check::Ended);
+        assert_eq!(tokens.check(Some("other"), now()), Check::Unknown);
+        assert_eq!(tokens.check(Some(""), now()), Check::Absent);
+        assert_eq!(tokens.check(None, now()), Check::Absent);
     }
 
     #[test]
@@ -94,6 +109,7 @@ mod tests {
             tokens.grant(Some(if number == 0 { "5" } else { "6" }), random, now()).unwrap();
         }
         assert_eq!(tokens.ends.len(), REMEMBERED);
-        assert!(!tokens.accepts(Some(&STANDARD.encode([0; 32])), now()), "the one that ended first");
+        let first = tokens.check(Some(&STANDARD.encode([0; 32])), now());
+        assert_eq!(first, Check::Unknown, "the one that ended first");
     }
 }

@@ -23,8 +23,8 @@ fn mock(command: Command, said: Value) -> Mock {
     Mock::new(command, Arc::new(Config::new(settings).unwrap()), start())
 }
 
-fn client(last: u8) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))
+fn client(last: u8) -> SocketAddr {
+    (Ipv4Addr::new(10, 0, 0, last), 50_000).into()
 }
 
 fn request<'a>(method: &'a str, target: &'a str) -> Request<'a> {
@@ -205,9 +205,9 @@ fn events_are_shown_to_the_first_clients_alone() {
     assert_eq!(status(EVENTS, client(3)), 200);
     assert_eq!(status("/latest/meta-data/mac", client(9)), 200);
     // All of IPv6 is one client.
-    assert_eq!(status(STATE, "2001:db8::1".parse().unwrap()), 200);
-    assert_eq!(status(STATE, "2001:db8::2".parse().unwrap()), 200);
-    assert_eq!(status(STATE, "::ffff:10.0.0.1".parse().unwrap()), 200);
+    assert_eq!(status(STATE, "[2001:db8::1]:9".parse().unwrap()), 200);
+    assert_eq!(status(STATE, "[2001:db8::2]:9".parse().unwrap()), 200);
+    assert_eq!(status(STATE, "[::ffff:10.0.0.1]:9".parse().unwrap()), 200);
     assert_eq!(status(STATE, client(1)), 200, "the same as the mapped one");
     assert_eq!(status(STATE, client(2)), 404);
 }
@@ -230,4 +230,105 @@ fn another_configuration_takes_the_place_of_the_first() {
     settings.set("metadata.values.mac", json!("x"));
     mock.replace(Arc::new(Config::new(settings).unwrap()));
     assert_eq!(get(&mut mock, "/latest/meta-data/mac", start()).1, "x");
+}
+
+#[test]
+fn requests_are_logged_in_aemms_words() {
+    let mut mock = mock(
+        Command::All,
+        json!({"mock-delay-sec": 10, "mock-ip-count": 1, "rebalance-trigger-time":
+        "2026-01-01T00:00:20Z"}),
+    );
+    let mut log = |request: Request<'_>, now| {
+        mock.answer(&request, [7; 32], now);
+        mock.logged().to_vec()
+    };
+    let mut get = |target: &str, now| log(request("GET", target), now);
+    let text = "Returned text mock response successfully.";
+    let asked =
+        |path: &str| format!("RemoteAddr: {path} sent request to mock spot interruption: 10.0.0.1:50000");
+    let available = |seconds| {
+        format!("The mock response will be available in {seconds}s. Returning `notFoundResponse` for now")
+    };
+    assert_eq!(
+        get(SPOT, after(4)),
+        [asked(SPOT), format!("Delaying the response by 10s as requested. {}", available(6))]
+    );
+    assert_eq!(get(SPOT, after(10)), [asked(SPOT).as_str(), "Returned JSON mock response successfully."]);
+    let termination = "/latest/meta-data/spot/termination-time";
+    assert_eq!(get(termination, after(10)), [asked(termination).as_str(), text]);
+    let rebalance = "/latest/meta-data/events/recommendations/rebalance";
+    let line = "RebalanceTriggerTime 2026-01-01 00:00:20 +0000 UTC was not reached yet.";
+    assert_eq!(get(rebalance, after(5)), [asked(rebalance), format!("{line} {}", available(15))]);
+    assert_eq!(
+        get(EVENTS, after(10)),
+        [
+            format!("RemoteAddr: {EVENTS} sent request to mock scheduled event: 10.0.0.1:50000").as_str(),
+            "Returned JSON mock response successfully."
+        ]
+    );
+    assert_eq!(get(STATE, after(10)), [text]);
+    for (path, received, returned) in [
+        ("/latest", "to display paths: ", "text mock"),
+        ("/latest/meta-data/", "to display paths: ", "text mock"),
+        ("/latest/meta-data/mac", "to mock static metadata:", "text mock"),
+        ("/latest/meta-data/iam/info", "to mock static metadata:", "JSON mock"),
+        (
+            "/latest/meta-data/elastic-inference/associations/eia-bfa21c7904f64a82a21b9f4540169ce1",
+            "to mock static metadata:",
+            "JSON text/plain mock",
+        ),
+        ("/latest/dynamic/instance-identity/document", "to mock dynamic metadata:", "JSON mock"),
+        ("/latest/user-data", "to mock userdata:", "octet stream"),
+        ("/latest/meta-data/spot", "to CatchAllHandler: ", "text mock"),
+    ] {
+        let path_alone = path.strip_suffix('/').unwrap_or(path);
+        let lines = [
+            format!("Received request {received} {path_alone}"),
+            format!("Returned {returned} response successfully."),
+        ];
+        assert_eq!(get(path, start()), lines);
+    }
+    assert_eq!(get("/womp", start()), ["Received request to CatchAllHandler:  /womp"]);
+    let late = |path: &str, what: &str| {
+        format!(
+            "Requesting IP 10.0.0.2 is not eligible for {what} because the max number of IPs configured (1) has \
+             been reached. ({path})"
+        )
+    };
+    for (path, what) in [
+        (SPOT, "Spot ITN or Rebalance Recommendation"),
+        (EVENTS, "Scheduled Event"),
+        (STATE, "ASG Lifecycle State"),
+    ] {
+        let lines = log(Request { client: client(2), ..request("GET", path) }, after(10));
+        assert_eq!(format!("{} ({path})", lines.last().unwrap()), late(path, what));
+    }
+}
+
+#[test]
+fn tokens_are_asked_for_given_and_checked_in_the_log_without_their_text() {
+    let mut mock = mock(Command::All, json!({"imdsv2": true}));
+    let mut log = |request: Request<'_>, now| {
+        let reply = mock.answer(&request, [7; 32], now);
+        (String::from_utf8(reply.body.to_vec()).unwrap(), mock.logged().to_vec())
+    };
+    let put = |ttl| Request { token_ttl: ttl, ..request("PUT", "/latest/api/token") };
+    let asked = "GenerateToken Received request: PUT /latest/api/token";
+    let (token, lines) = log(put(Some("2")), start());
+    assert_eq!(lines, [asked, "Returned text mock response successfully."]);
+    assert_eq!(
+        log(put(None), start()).1,
+        [asked, "Something went wrong with ttl validation: TTL is nil with requested TTL: "]
+    );
+    for (given, now, line) in [
+        (None, start(), "Token required; No token provided."),
+        (Some("wrong"), start(), "Invalid token provided"),
+        (Some(token.as_str()), after(2), "Token has expired"),
+        (Some(token.as_str()), start(), "Token validated!"),
+    ] {
+        let lines = log(Request { token: given, ..request("GET", "/latest/meta-data/mac") }, now).1;
+        assert_eq!(lines[0], line);
+        assert_eq!(lines.len() > 1, line == "Token validated!", "{lines:?}");
+    }
 }

@@ -138,6 +138,31 @@ fn heads_as_go_writes_them() {
 }
 
 #[test]
+fn requests_are_logged_before_they_are_answered() {
+    let mock = Mock::start(&["-d", "3600"]);
+    mock.get("/latest/meta-data/mac");
+    mock.get(SPOT);
+    let spot = format!("RemoteAddr: {SPOT} sent request to mock spot interruption: 127.0.0.1:");
+    mock.get("/a%0ab");
+    let log = mock.log();
+    let lines: Vec<&str> = log.iter().map(String::as_str).skip(2).collect();
+    assert_eq!(
+        lines[..2],
+        [
+            "Received request to mock static metadata: /latest/meta-data/mac",
+            "Returned text mock response successfully."
+        ]
+    );
+    assert!(lines[2].starts_with(&spot), "{log:?}");
+    assert!(lines[3].starts_with("Delaying the response by 3600s as requested."), "{log:?}");
+    assert_eq!(
+        lines[4..],
+        ["Received request to CatchAllHandler:  /a\\nb"],
+        "what is sent stays on its line"
+    );
+}
+
+#[test]
 fn a_connection_is_kept_unless_the_client_closes_it() {
     let mock = Mock::start(&[]);
     let ask = |path: &str, end: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\n{end}\r\n");

@@ -1,10 +1,13 @@
 //! Flag over environment over file over default; the file that is written; the file that is watched.
 
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::{Mock, member, wait_until};
+use crate::support::{Mock, member, program, wait_until};
 
 const SPOT: &str = "/latest/meta-data/spot/instance-action";
 const EVENTS: &str = "/latest/meta-data/events/maintenance/scheduled";
@@ -124,6 +127,35 @@ fn events_by_flags() {
 }
 
 #[test]
+fn flags_that_were_given_are_printed() {
+    let arguments = ["--mock-ip-count=3", "-I", "spot", "-d", "5", "-a", "stop", "-a", "hibernate"];
+    let mock = Mock::start_with(&arguments, &[("AEMM_SPOT_TIME", "2020-01-07T01:03:47Z")], |_| {});
+    assert_eq!(
+        mock.printed[..9],
+        [
+            "",
+            "Flags:",
+            "action: hibernate",
+            "hostname: 127.0.0.1",
+            "imdsv2: true",
+            "mock-delay-sec: 5",
+            "mock-ip-count: 3",
+            "port: 0",
+            "",
+        ]
+    );
+
+    let home = tempfile::tempdir().unwrap();
+    let mut without = program(home.path());
+    without.envs([("AEMM_SERVER_HOSTNAME", "127.0.0.1"), ("AEMM_SERVER_PORT", "0")]).stdout(Stdio::piped());
+    let mut child = without.stderr(Stdio::null()).spawn().unwrap();
+    let first = BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(first.starts_with("listening on http://127.0.0.1:"), "{first}");
+}
+
+#[test]
 fn the_file_is_named_by_flag_or_variable_or_lies_at_home() {
     let said = |mock: Mock| mock.body("/latest/meta-data/ami-id");
     let file = |ami: &str| json!({"metadata": {"values": {"ami-id": ami}}}).to_string();
@@ -136,14 +168,22 @@ fn the_file_is_named_by_flag_or_variable_or_lies_at_home() {
     let variable = [("AEMM_CONFIG_FILE", "variable.json")];
     assert_eq!(said(Mock::start_with(&[], &[], prepare)), "home");
     assert_eq!(said(Mock::start_with(&[], &variable, prepare)), "variable");
+    // With the variable empty AEMM looks nowhere.
+    let empty = [("AEMM_CONFIG_FILE", "")];
+    assert_eq!(said(Mock::start_with(&[], &empty, prepare)), "ami-0a887e401f7654935");
+    assert_eq!(said(Mock::start_with(&["-c", "flag.toml"], &empty, prepare)), "flag");
     assert_eq!(said(Mock::start_with(&["-c", "flag.toml"], &variable, prepare)), "flag");
     assert_eq!(said(Mock::start_with(&["--config-file=flag.yaml"], &variable, prepare)), "flag");
 }
 
 #[test]
 fn the_configuration_in_use_is_written() {
-    let mock = with_file(&["-s", "-d", "12", "spot", "-a", "stop"], &[("AEMM_MOCK_IP_COUNT", "5")]);
+    let mock = with_file(&["-s", "-d", "12", "-a", "stop", "spot"], &[("AEMM_MOCK_IP_COUNT", "5")]);
     let path = mock.home.path().join(".ec2-metadata-mock/.aemm-config-used.json");
+    // What a file that is simply created may be here, which the umask decides, up to 0644.
+    let created = mock.home.path().join("overrides.json");
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), mode(&created) & 0o644);
     let line = format!("Successfully saved final configuration to local file  {}", path.display());
     assert!(mock.printed.contains(&line), "{:?}", mock.printed);
     let written: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();

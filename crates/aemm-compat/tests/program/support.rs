@@ -1,5 +1,6 @@
 //! A running program on a port of its own, and a client that shows every byte.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
@@ -15,6 +16,9 @@ pub(crate) fn program(home: &Path) -> Command {
     command.env_clear().env("HOME", home).current_dir(home).stdin(Stdio::null());
     command
 }
+
+/// The file in the home that standard error goes to.
+const LOG: &str = "stderr.log";
 
 /// A running program, ended with the test.
 pub(crate) struct Mock {
@@ -55,7 +59,7 @@ impl Mock {
         let mut child = command
             .args(["--hostname", "127.0.0.1"])
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(File::create(home.path().join(LOG)).unwrap())
             .spawn()
             .unwrap();
         let mut printed = Vec::new();
@@ -68,6 +72,13 @@ impl Mock {
             }
         };
         Mock { child, address, printed, home }
+    }
+
+    /// What it has written to standard error so far, without the times.
+    pub(crate) fn log(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.home.path().join(LOG)).unwrap();
+        let message = |line: &str| line.get("2026/01/01 00:00:00 ".len()..).unwrap_or(line).to_owned();
+        text.lines().map(message).collect()
     }
 
     pub(crate) fn get(&self, path: &str) -> Reply {
