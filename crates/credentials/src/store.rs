@@ -147,6 +147,7 @@ impl Store {
     }
 
     fn install(&self, sources: BTreeMap<String, Source>) -> Result<Changes, SpecError> {
+        sources.keys().try_for_each(|name| not_ours(name))?;
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.roles.load_full();
         let runtime = match sources.iter().find(|(_, source)| source.outgoing()) {
@@ -313,5 +314,15 @@ impl Drop for Store {
 }
 
 fn resolve(specs: &Specs, settings: &Settings) -> Result<BTreeMap<String, Source>, SpecError> {
-    specs.iter().map(|(name, spec)| Ok((name.clone(), Source::resolve(name, spec, settings)?))).collect()
+    let source = |name: &String, spec| not_ours(name).and_then(|()| Source::resolve(name, spec, settings));
+    specs.iter().map(|(name, spec)| Ok((name.clone(), source(name, spec)?))).collect()
+}
+
+/// Refuses the name of the instance's identity: a role in its place would hand its credentials to every caller.
+fn not_ours(name: &str) -> Result<(), SpecError> {
+    if name != IDENTITY_ROLE {
+        return Ok(());
+    }
+    let message = "is the instance's own identity (give the role another name)".into();
+    Err(SpecError { role: name.into(), key: "name".into(), message })
 }

@@ -542,6 +542,18 @@ async fn a_broken_file_keeps_the_last_good_ones_and_an_expired_one_does_not() {
     assert_eq!(key(&store.get("app").await), "ASIAFOURTHFOURTH0000");
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_instances_identity_is_nobodys_role() {
+    let (store, clock) = store_of(&[]);
+    let before = store.current(IDENTITY_ROLE, now(&clock)).unwrap();
+    let fed = Source::Scripted(Script::lasting(3600, Duration::ZERO));
+    let refused = store.install([(IDENTITY_ROLE.to_owned(), fed)].into()).unwrap_err().to_string();
+    let specs = Specs::from([(IDENTITY_ROLE.into(), RoleSpec::default())]);
+    assert_eq!(Store::check(&specs, &Settings::default()).unwrap_err().to_string(), refused);
+    assert_eq!(refused, "name: is the instance's own identity (give the role another name)");
+    assert_eq!(store.current(IDENTITY_ROLE, now(&clock)).unwrap(), before);
+}
+
 #[test]
 fn specs_are_refused_whole_by_role_and_key() {
     let refused = |json: &str| {
