@@ -11,6 +11,7 @@ use crate::credentials::Credentials;
 use crate::failure::Failure;
 use crate::source::ask::{self, AskCode, For};
 use crate::source::aws::{Aws, Profile, Told};
+use crate::source::chain::EXPIRES;
 
 /// How long STS, SSO or a helper may take. Helpers may open a browser.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -50,6 +51,13 @@ impl Person {
         })?;
         if credentials.expired(now) {
             return Err(failed("they have expired".into()));
+        }
+        if credentials.end_unknown() {
+            return Err(failed(format!(
+                "when this session ends is not known (write it in the profile, as {}; a credential_process prints it as \
+                 Expiration)",
+                EXPIRES.join(", ")
+            )));
         }
         Ok(credentials)
     }
@@ -100,7 +108,8 @@ mod tests {
              \"SecretAccessKey\":\"s\",\"SessionToken\":\"t\",\"Expiration\":\"2999-01-01T00:00:00Z\"}'\n\
              [profile asks]\nrole_arn = arn:aws:iam::111122223333:role/X\nsource_profile = keys\n\
              mfa_serial = arn:aws:iam::111122223333:mfa/me\n[profile sso]\nsso_start_url = https://x\n\
-             sso_region = eu-west-1\nsso_account_id = 1\nsso_role_name = R\n",
+             sso_region = eu-west-1\nsso_account_id = 1\nsso_role_name = R\n[profile endless]\n\
+             aws_access_key_id = ASIAEXAMPLEEXAMPLE12\naws_secret_access_key = s\naws_session_token = t\n",
         )
         .unwrap();
         fs::write(
@@ -129,6 +138,8 @@ mod tests {
         let failure = person.credentials(Some("asks")).unwrap_err();
         assert!(failure.needs_person && failure.detail.ends_with("no terminal"), "{failure:?}");
         assert_eq!(*asked.lock().unwrap(), ["arn:aws:iam::111122223333:mfa/me"]);
+        let failure = person.credentials(Some("endless")).unwrap_err();
+        assert!(failure.detail.contains("x_security_token_expires, aws_expiration"), "{failure:?}");
         let failure = person.credentials(Some("sso")).unwrap_err();
         assert!(failure.needs_person, "{failure:?}");
         assert_eq!(

@@ -427,6 +427,25 @@ async fn a_fed_role_has_what_it_was_fed_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_of_unknown_end_is_asked_for_again_every_minute() {
+    let endless = |token: Option<Secret>| {
+        Script::new(move |n, now| {
+            let keys = made(n.div_ceil(3), now, 0);
+            (Duration::ZERO, Ok(Credentials { expiration: None, token: token.clone(), ..keys }))
+        })
+    };
+    let (session, keys) = (endless(Some(Secret::new("token"))), endless(None));
+    let (store, clock) =
+        store_of(&[("a", Source::Scripted(session.clone())), ("b", Source::Scripted(keys.clone()))]);
+    sleep(Duration::from_secs(59)).await;
+    assert_eq!((session.calls(), keys.calls()), (1, 1));
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!((session.calls(), keys.calls()), (6, 1));
+    assert_eq!(key(&store.current("a", now(&clock)).unwrap()), "ASIA0000000000000002");
+    assert_eq!(store.status().iter().map(|role| role.end_unknown).collect::<Vec<_>>(), [true, false]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_fed_must_be_of_use() {
     let (store, clock) = store_of(&[("person", Source::Fed)]);
     let said = |role: &str, credentials| store.feed(role, credentials).unwrap_err().to_string();
