@@ -197,12 +197,17 @@ impl Store {
     /// The answer for `role`, waiting for its source where need be; from any runtime. What could be
     /// served without waiting is served after 0.7 s at the latest.
     pub async fn get(&self, role: &str) -> Answer {
-        let found = self.roles.load().get(role).cloned();
-        match found {
-            Some(role) => role.answer(&self.tools).await,
-            None => {
-                let now = self.tools.clock.moment().wall;
-                Err(Arc::new(Failure::new(UnknownRole(role.into()).to_string(), now)))
+        let find = || self.roles.load().get(role).cloned();
+        let Some(mut found) = find() else {
+            let now = self.tools.clock.moment().wall;
+            return Err(Arc::new(Failure::new(UnknownRole(role.into()).to_string(), now)));
+        };
+        loop {
+            let answer = found.answer(&self.tools).await;
+            // A reload may have put another source in the place of the one that was waited for.
+            match find().filter(|present| found.state().closed && !Arc::ptr_eq(present, &found)) {
+                Some(present) => found = present,
+                None => return answer,
             }
         }
     }

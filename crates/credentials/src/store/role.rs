@@ -176,6 +176,7 @@ impl Role {
         self.state.send_modify(|state| {
             state.held = None;
             state.failure = None;
+            state.outdated = 0;
         });
         self.refresh(now);
     }
@@ -191,6 +192,7 @@ impl Role {
             state.held = Some(held);
             state.failure = None;
             state.failures = 0;
+            state.outdated = self.begun.load(SeqCst);
         });
         self.wake.notify_one();
     }
@@ -237,6 +239,9 @@ impl Role {
             outcome.map(|credentials| Held { credentials: Arc::new(credentials), since: now, fed: false });
         self.state.send_modify(|state| {
             state.ended = number;
+            if number <= state.outdated {
+                return;
+            }
             match outcome {
                 Ok(held) if !held.left(&now).is_zero() => self.take(state, held, jitter),
                 Ok(held) => {

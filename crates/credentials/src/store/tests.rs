@@ -408,6 +408,42 @@ async fn fed_credentials_are_served_until_the_source_takes_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_fed_counts_more_than_an_attempt_under_way() {
+    for works in [true, false] {
+        let outcome = move |n, now| if works { Ok(made(n, now, 3600)) } else { failing(now) };
+        let script = Script::new(move |n, now| (Duration::from_secs(3), outcome(n, now)));
+        let (store, clock) = scripted(&script);
+        sleep(Duration::from_secs(1)).await;
+        store.feed("app", made(7777, now(&clock), 3600)).unwrap();
+        let fed = store.status();
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(script.calls(), 1);
+        assert_eq!(key(&store.current("app", now(&clock)).unwrap()), "ASIA0000000000007777");
+        let status = store.status();
+        assert_eq!((&status[0].last_error, status[0].next_refresh), (&None, fed[0].next_refresh));
+        assert_eq!(status[0].attempts, 1, "who waits for it is told");
+        store.expire("app").unwrap();
+        let expected = if works { "ASIA0000000000000002" } else { "Failed" };
+        assert_eq!(key(&store.get("app").await), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_source_that_is_replaced_gets_the_answer_of_the_new_one() {
+    let (slow, quick) =
+        (Script::lasting(3600, Duration::from_secs(20)), Script::lasting(7200, Duration::ZERO));
+    let (store, _) = scripted(&slow);
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.get("app").await }
+    });
+    sleep(Duration::from_secs(1)).await;
+    store.install([("app".to_owned(), Source::Scripted(quick.clone()))].into()).unwrap();
+    assert_eq!(key(&waiting.await.unwrap()), "ASIA0000000000000001");
+    assert_eq!(quick.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fed_role_has_what_it_was_fed_and_nothing_else() {
     let (store, clock) = store_of(&[("person", Source::Fed), ("fake", Source::Generated)]);
     let failure = store.get("person").await.unwrap_err();
