@@ -1,15 +1,18 @@
 """`fake-metadata role feed NAME --profile P`: run by a person of the daemon's group, with what only they have."""
 
+import fcntl
+import json
 import os
 import re
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
 
 from conftest import CHECKOUT
 from support.daemon import clean_environment, run
-from support.roles import Aws, identity, served, shown
+from support.roles import Aws, credentials, identity, served, shown
 from support.wait import until
 
 ARN = "arn:aws:iam::111122223333:role/App"
@@ -140,6 +143,32 @@ def test_an_mfa_code_is_asked_for_and_passed_on(person, daemon, moto, sts):
     assert (call["SerialNumber"], call["TokenCode"]) == (serial, "123456")
     assert identity(daemon, moto) == SESSION
     assert once(person, daemon, "--profile", "dev", "--once").returncode == 1
+
+
+def test_a_credential_process_may_ask_on_the_terminal(person, daemon):
+    helper = person.home / "ask"
+    document = json.dumps(credentials("ASKED", form="process")).replace("tokenof", "${code}")
+    helper.write_text(f'printf "code: " >&2; read code </dev/tty; read more; test "$more" = yes || exit 1\ncat <<END\n{document}\nEND\n')
+    person.write(config=f"[profile dev]\ncredential_process = /bin/sh {helper}\n")
+    terminal, line = os.openpty()
+    os.write(terminal, b"typed\nyes\n")
+    process = person.feed(
+        daemon,
+        "--profile",
+        "dev",
+        "--once",
+        stdin=line,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(line, termios.TIOCSCTTY, 0),
+    )
+    try:
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        os.close(line)
+        os.close(terminal)
+    assert (process.returncode, err) == (0, "code: "), (out, err)
+    assert served(daemon)["Token"].startswith("typedASKED")
 
 
 def test_an_sso_login_of_the_person_is_used(person, daemon, standin_sso, moto):

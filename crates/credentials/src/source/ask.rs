@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::aws::{AssumeRole, Aws, Profile, Static};
 use super::chain::{self, Base, Chain, Keys, Sso, Step};
+use super::process::Terminal;
 use super::profiles::{Profiles, innermost};
 use super::sdk::Place;
 use super::sso::{self, Places};
@@ -237,7 +238,11 @@ impl<'a> Asker<'a> {
                 .map_err(|e| Trouble::new(format!("profile {profile:?}: {}", e.text))),
             Base::Process(written) => {
                 let command = Command::Shell(written.0.clone());
-                process::credentials(&command, self.aws.timeout, self.now).await.map_err(|e| {
+                let terminal = match self.whom {
+                    For::Role(_) => Terminal::None,
+                    For::Person { .. } => Terminal::Person,
+                };
+                process::credentials(&command, terminal, self.aws.timeout, self.now).await.map_err(|e| {
                     Trouble::new(format!("run credential_process of profile {profile:?}: {}", e.text))
                 })
             }
