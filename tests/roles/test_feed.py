@@ -182,13 +182,26 @@ def test_an_sso_login_of_the_person_is_used(person, daemon, standin_sso, moto):
     assert "AWSReservedSSO_Developer" in identity(daemon, moto)
 
 
-def test_a_daemon_that_was_started_again_is_fed_again(daemon, feeding, moto):
-    feeding("--profile", "dev")
+@pytest.mark.parametrize("mfa", [False, True], ids=["", "mfa"])
+def test_a_daemon_that_was_started_again_is_fed_the_same_again(person, daemon, feeding, moto, sts, mfa):
+    if mfa:
+        person.write(
+            config=f"[profile dev]\nrole_arn = {ARN}\nsource_profile = default\nendpoint_url = {sts.url}\n"
+            "mfa_serial = arn:aws:iam::111122223333:mfa/ann\n"
+        )
+    typed, keyboard = os.pipe()
+    os.write(keyboard, b"123456\n")
+    feeding("--profile", "dev", stdin=typed)
+    os.close(typed)
+    os.close(keyboard)
     until(lambda: shown(daemon)["serving"], "the first feed")
-    first = served(daemon)["AccessKeyId"]
+    first = served(daemon)
     daemon.restart()
-    until(lambda: served(daemon).get("AccessKeyId", first) != first, "the next feed", within=30)
+    assert served(daemon)["Code"] != "Success"
+    until(lambda: shown(daemon)["serving"], "the next feed", within=30)
+    assert [served(daemon)[key] for key in ("AccessKeyId", "Expiration")] == [first["AccessKeyId"], first["Expiration"]]
     assert identity(daemon, moto) == SESSION
+    assert sts.actions() == ["AssumeRole"], "nobody was asked again"
 
 
 def test_what_is_fed_is_renewed_before_it_ends(daemon, feeding, sts):
@@ -206,6 +219,8 @@ def good(daemon) -> str:
 
 
 def test_a_feed_lives_through_an_sts_that_fails_and_a_daemon_that_is_away(daemon, feeding, sts):
+    # Too little for them to be given again.
+    sts.lifetime = 900.0
     process = feeding("--profile", "dev")
     until(lambda: shown(daemon)["serving"], "the first feed")
     assert daemon.stop() == 0
