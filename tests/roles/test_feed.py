@@ -130,6 +130,12 @@ def test_keys_of_the_environment_may_assume_the_role(person, daemon, moto, sts):
     assert identity(daemon, moto) == SESSION
 
 
+def test_keys_of_the_environment_go_before_a_profile_that_nobody_named(person, daemon, sts):
+    env = {"AWS_ACCESS_KEY_ID": "AKIAOFTHESHELL000001", "AWS_SECRET_ACCESS_KEY": "x" * 40}
+    assert once(person, daemon, "--once", env=env).returncode == 0
+    assert sts.last("GetSessionToken")["KeyId"] == "AKIAOFTHESHELL000001"
+
+
 def test_an_mfa_code_is_asked_for_and_passed_on(person, daemon, moto, sts):
     serial = "arn:aws:iam::111122223333:mfa/ann"
     person.write(
