@@ -1,15 +1,18 @@
 """`fake-metadata role feed NAME --profile P`: run by a person of the daemon's group, with what only they have."""
 
+import fcntl
+import json
 import os
 import re
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
 
 from conftest import CHECKOUT
 from support.daemon import clean_environment, run
-from support.roles import Aws, identity, served, shown
+from support.roles import Aws, credentials, identity, served, shown
 from support.wait import until
 
 ARN = "arn:aws:iam::111122223333:role/App"
@@ -127,6 +130,12 @@ def test_keys_of_the_environment_may_assume_the_role(person, daemon, moto, sts):
     assert identity(daemon, moto) == SESSION
 
 
+def test_keys_of_the_environment_go_before_a_profile_that_nobody_named(person, daemon, sts):
+    env = {"AWS_ACCESS_KEY_ID": "AKIAOFTHESHELL000001", "AWS_SECRET_ACCESS_KEY": "x" * 40}
+    assert once(person, daemon, "--once", env=env).returncode == 0
+    assert sts.last("GetSessionToken")["KeyId"] == "AKIAOFTHESHELL000001"
+
+
 def test_an_mfa_code_is_asked_for_and_passed_on(person, daemon, moto, sts):
     serial = "arn:aws:iam::111122223333:mfa/ann"
     person.write(
@@ -142,6 +151,32 @@ def test_an_mfa_code_is_asked_for_and_passed_on(person, daemon, moto, sts):
     assert once(person, daemon, "--profile", "dev", "--once").returncode == 1
 
 
+def test_a_credential_process_may_ask_on_the_terminal(person, daemon):
+    helper = person.home / "ask"
+    document = json.dumps(credentials("ASKED", form="process")).replace("tokenof", "${code}")
+    helper.write_text(f'printf "code: " >&2; read code </dev/tty; read more; test "$more" = yes || exit 1\ncat <<END\n{document}\nEND\n')
+    person.write(config=f"[profile dev]\ncredential_process = /bin/sh {helper}\n")
+    terminal, line = os.openpty()
+    os.write(terminal, b"typed\nyes\n")
+    process = person.feed(
+        daemon,
+        "--profile",
+        "dev",
+        "--once",
+        stdin=line,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(line, termios.TIOCSCTTY, 0),
+    )
+    try:
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        os.close(line)
+        os.close(terminal)
+    assert (process.returncode, err) == (0, "code: "), (out, err)
+    assert served(daemon)["Token"].startswith("typedASKED")
+
+
 def test_an_sso_login_of_the_person_is_used(person, daemon, standin_sso, moto):
     person.write(config=standin_sso.profile())
     refused = once(person, daemon, "--profile", "sso", "--once")
@@ -153,13 +188,26 @@ def test_an_sso_login_of_the_person_is_used(person, daemon, standin_sso, moto):
     assert "AWSReservedSSO_Developer" in identity(daemon, moto)
 
 
-def test_a_daemon_that_was_started_again_is_fed_again(daemon, feeding, moto):
-    feeding("--profile", "dev")
+@pytest.mark.parametrize("mfa", [False, True], ids=["", "mfa"])
+def test_a_daemon_that_was_started_again_is_fed_the_same_again(person, daemon, feeding, moto, sts, mfa):
+    if mfa:
+        person.write(
+            config=f"[profile dev]\nrole_arn = {ARN}\nsource_profile = default\nendpoint_url = {sts.url}\n"
+            "mfa_serial = arn:aws:iam::111122223333:mfa/ann\n"
+        )
+    typed, keyboard = os.pipe()
+    os.write(keyboard, b"123456\n")
+    feeding("--profile", "dev", stdin=typed)
+    os.close(typed)
+    os.close(keyboard)
     until(lambda: shown(daemon)["serving"], "the first feed")
-    first = served(daemon)["AccessKeyId"]
+    first = served(daemon)
     daemon.restart()
-    until(lambda: served(daemon).get("AccessKeyId", first) != first, "the next feed", within=30)
+    assert served(daemon)["Code"] != "Success"
+    until(lambda: shown(daemon)["serving"], "the next feed", within=30)
+    assert [served(daemon)[key] for key in ("AccessKeyId", "Expiration")] == [first["AccessKeyId"], first["Expiration"]]
     assert identity(daemon, moto) == SESSION
+    assert sts.actions() == ["AssumeRole"], "nobody was asked again"
 
 
 def test_what_is_fed_is_renewed_before_it_ends(daemon, feeding, sts):
@@ -177,6 +225,8 @@ def good(daemon) -> str:
 
 
 def test_a_feed_lives_through_an_sts_that_fails_and_a_daemon_that_is_away(daemon, feeding, sts):
+    # Too little for them to be given again.
+    sts.lifetime = 900.0
     process = feeding("--profile", "dev")
     until(lambda: shown(daemon)["serving"], "the first feed")
     assert daemon.stop() == 0

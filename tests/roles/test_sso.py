@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -108,6 +109,21 @@ def test_role_login_prints_the_page_and_the_code_and_keeps_the_login(daemon, sta
     running.restart()
     assert identity(running, moto) == ARN
     assert not [secret for secret in standin_sso.secrets if secret in running.log + out]
+
+
+def test_logins_at_a_service_that_hangs_keep_nobody_else_waiting(aws, standin_sso, home):
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as hung:
+        url = f"http://127.0.0.1:{hung.getsockname()[1]}"
+        aws.config.write_text(standin_sso.profile().replace(standin_sso.url, url))
+        running = aws.daemon(APP, env={"HOME": str(home)})
+        logins = [Background(lambda: command(running, "login", "App", code=1)) for _ in range(3)]
+        hung.settimeout(20)
+        waiting = [hung.accept() for _ in logins]
+        assert "App" in command(running, "list")
+        assert all(login.thread.is_alive() for login in logins), "the answer came only after theirs"
+        for login in logins:
+            assert "gave no code within 10 s" in login.join()
+        assert len(waiting) == 3
 
 
 def test_role_login_of_a_role_that_has_none_is_refused(aws):

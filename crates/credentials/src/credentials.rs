@@ -9,6 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 const SAID_VALIDITY: SignedDuration = SignedDuration::from_hours(6);
 /// How often the times shown for keys without an expiration move on.
 const SAID_ROTATION: i64 = 3600;
+/// The same for a session whose end nobody knows: clients are to look again soon. SDKs renew when 10 to 15
+/// minutes are left (reference 6.3).
+const DOUBTFUL_VALIDITY: SignedDuration = SignedDuration::from_mins(20);
+const DOUBTFUL_ROTATION: i64 = 60;
 
 /// A value that must not be printed: its `Debug` shows nothing of it, and it has no `Display`.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,7 +45,7 @@ pub struct Credentials {
     pub secret_access_key: Secret,
     /// The session token; `None` for long-lived keys.
     pub token: Option<Secret>,
-    /// Whole seconds; `None` for keys that do not expire.
+    /// Whole seconds; `None` for keys that do not expire, and for a session that does at an unknown time.
     pub expiration: Option<Timestamp>,
     /// Whole seconds: when these credentials were obtained or made.
     pub last_updated: Timestamp,
@@ -52,15 +56,32 @@ pub struct Credentials {
 impl Credentials {
     /// The `LastUpdated` and `Expiration` to write in a document at `now`. SDKs refuse a document
     /// without `Expiration`, so keys that do not expire get one about six hours ahead that moves on
-    /// hourly.
+    /// hourly. A session whose end is not known gets one 20 minutes ahead.
     pub fn shown_times(&self, now: Timestamp) -> (Timestamp, Timestamp) {
         if let Some(expiration) = self.expiration {
             return (self.last_updated, expiration);
         }
         let age = now.as_second().saturating_sub(self.last_updated.as_second()).max(0);
-        let steps = age - age % SAID_ROTATION;
+        let (rotation, validity) = match self.end_unknown() {
+            true => (DOUBTFUL_ROTATION, DOUBTFUL_VALIDITY),
+            false => (SAID_ROTATION, SAID_VALIDITY),
+        };
+        let steps = age - age % rotation;
         let updated = add(self.last_updated, SignedDuration::from_secs(steps));
-        (updated, add(updated, SAID_VALIDITY))
+        (updated, add(updated, validity))
+    }
+
+    /// Whether they end at a time that their source does not say: a token always does.
+    pub fn end_unknown(&self) -> bool {
+        self.token.is_some() && self.expiration.is_none()
+    }
+
+    /// Whether both are the same keys until the same end, whenever they were obtained.
+    pub(crate) fn same_keys(&self, other: &Credentials) -> bool {
+        let of = |c: &Credentials| {
+            (c.access_key_id.clone(), c.secret_access_key.clone(), c.token.clone(), c.expiration)
+        };
+        of(self) == of(other)
     }
 
     /// Whether they are of no use at `now`.
@@ -87,16 +108,33 @@ mod tests {
         Credentials {
             access_key_id: "AKIAEXAMPLE".into(),
             secret_access_key: Secret::new("do-not-print-1"),
-            token: Some(Secret::new("do-not-print-2")),
+            token: None,
             expiration: None,
             last_updated: "2026-11-21T10:00:00Z".parse().unwrap(),
             account_id: None,
         }
     }
 
+    fn session() -> Credentials {
+        Credentials { token: Some(Secret::new("do-not-print-2")), ..long_lived() }
+    }
+
+    #[test]
+    fn a_session_of_unknown_end_is_shown_to_end_soon() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let keys = session();
+        assert!(keys.end_unknown() && !long_lived().end_unknown());
+        assert_eq!(
+            keys.shown_times(at("2026-11-21T12:30:59Z")),
+            (at("2026-11-21T12:30:00Z"), at("2026-11-21T12:50:00Z"))
+        );
+        let known = Credentials { expiration: Some(at("2026-11-21T16:00:00Z")), ..keys };
+        assert_eq!(known.shown_times(at("2026-11-21T12:30:59Z")).1, at("2026-11-21T16:00:00Z"));
+    }
+
     #[test]
     fn debug_shows_no_secret() {
-        let shown = format!("{:?} {:#?}", long_lived(), long_lived());
+        let shown = format!("{:?} {:#?}", session(), session());
         assert!(!shown.contains("do-not-print"), "{shown}");
         assert!(shown.contains("AKIAEXAMPLE"));
     }

@@ -38,7 +38,7 @@ pub use outgoing::Outgoing;
 pub use person::Person;
 pub use source::ask::AskCode;
 pub use source::generated::Seed;
-pub use spec::{Command, RoleSpec, Settings, SourceKind, Span, SpecError};
+pub use spec::{Command, RoleSpec, Settings, SourceKind, Span, SpecError, check_role_name};
 pub use store::{
     Answer, Changes, Environment, FeedError, IDENTITY_ROLE, LoginError, RoleStatus, Store, UnknownRole,
 };

@@ -1,6 +1,8 @@
 //! A person's login to IAM Identity Center on behalf of a role: a page and a code are shown, and once the
 //! person has said yes there, the login is kept where the role's profile looks for it.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -19,6 +21,8 @@ const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// Seconds between two questions, where the service does not say, and what is added when it asks for
 /// more patience. RFC 8628, section 3.5.
 const INTERVAL: u64 = 5;
+/// How long the service may take to give a code.
+const BEGINNING: Duration = Duration::from_secs(10);
 
 /// What to show the person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -69,8 +73,16 @@ pub(crate) struct Pending {
     pub(crate) prompt: LoginPrompt,
 }
 
-/// Registers with the service and asks it for a code.
+/// Registers with the service and asks it for a code, within [`BEGINNING`]: a person is looking on.
 pub(crate) async fn begin(source: &Source, now: Timestamp) -> Result<Pending, Trouble> {
+    let too_long = |_| {
+        let seconds = BEGINNING.as_secs();
+        Trouble::new(format!("the login service gave no code within {seconds} s (try again)"))
+    };
+    tokio::time::timeout(BEGINNING, ask_for_a_code(source, now)).await.map_err(too_long)?
+}
+
+async fn ask_for_a_code(source: &Source, now: Timestamp) -> Result<Pending, Trouble> {
     let registration = match source {
         Source::Profile(profile) => registration(&profile.aws, &profile.name).await?,
         Source::AssumeRole(role) => registration(&role.aws, &role.by).await?,
@@ -122,7 +134,7 @@ impl Pending {
         let place = &self.registration.oidc;
         let client = aws_sdk_ssooidc::Client::new(&place.config(None));
         let token = loop {
-            tokio::time::sleep(std::time::Duration::from_secs(self.interval)).await;
+            tokio::time::sleep(Duration::from_secs(self.interval)).await;
             if clock.moment().wall >= self.prompt.expires {
                 return Err(Trouble::for_a_person("the code ran out before anybody said yes (log in again)"));
             }

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::process::Terminal;
 use crate::clock::Clock;
 use crate::credentials::Credentials;
 use crate::failure::Failure;
@@ -110,7 +111,7 @@ impl Source {
             Source::Static(keys) => ask::static_keys(keys, role, clock.moment().wall).await,
             Source::Process(process) => {
                 let now = clock.moment().wall;
-                let made = process::credentials(&process.command, process.timeout, now).await;
+                let made = process::credentials(&process.command, Terminal::None, process.timeout, now).await;
                 made.map_err(|e| e.failure(&format!("get credentials from command {}", process.shown()), now))
             }
             Source::Profile(profile) => ask::profile(profile, role, clock.moment().wall).await,

@@ -122,6 +122,20 @@ pub struct SpecError {
 /// The spec of every role, by the name that callers see.
 pub(crate) type Specs = BTreeMap<String, RoleSpec>;
 
+/// What is wrong with the name of a `[roles.NAME]` table, whose name is what callers see in a path.
+///
+/// # Errors
+/// The whole message: which characters there may be, or that a part of the path is none.
+pub fn check_role_name(name: &str) -> Result<(), String> {
+    if !name.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@/-".contains(c)) {
+        return Err("is no role's name: it has other characters than letters, digits and _+=,.@/-".into());
+    }
+    if name.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(r#"is no role's name: it has an empty part, or one that is "." or "..""#.into());
+    }
+    Ok(())
+}
+
 /// What a `process` source runs.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(untagged, expecting = "write a list, as in [\"program\", \"argument\"], or one line of text")]
@@ -181,6 +195,19 @@ mod tests {
         }
         assert!(span("\"soon\"").unwrap_err().contains("\"soon\" is no duration"));
         assert!(span("true").unwrap_err().contains("write a duration"));
+    }
+
+    #[test]
+    fn names_of_roles_are_iams_with_a_path() {
+        for name in ["App", "team/App", "app+role=1,@-_", "a.b", "..."] {
+            assert_eq!(check_role_name(name), Ok(()), "{name}");
+        }
+        for name in ["aws:ec2-instance", "a b", "a\nb", "\u{e9}", "a?b", "a%2fb"] {
+            assert!(check_role_name(name).unwrap_err().contains("other characters"), "{name}");
+        }
+        for name in ["", "/App", "App/", "a//b", ".", "a/../b", "./a"] {
+            assert!(check_role_name(name).unwrap_err().contains("part"), "{name}");
+        }
     }
 
     #[test]

@@ -147,6 +147,7 @@ impl Store {
     }
 
     fn install(&self, sources: BTreeMap<String, Source>) -> Result<Changes, SpecError> {
+        sources.keys().try_for_each(|name| not_ours(name))?;
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.roles.load_full();
         let runtime = match sources.iter().find(|(_, source)| source.outgoing()) {
@@ -196,12 +197,17 @@ impl Store {
     /// The answer for `role`, waiting for its source where need be; from any runtime. What could be
     /// served without waiting is served after 0.7 s at the latest.
     pub async fn get(&self, role: &str) -> Answer {
-        let found = self.roles.load().get(role).cloned();
-        match found {
-            Some(role) => role.answer(&self.tools).await,
-            None => {
-                let now = self.tools.clock.moment().wall;
-                Err(Arc::new(Failure::new(UnknownRole(role.into()).to_string(), now)))
+        let find = || self.roles.load().get(role).cloned();
+        let Some(mut found) = find() else {
+            let now = self.tools.clock.moment().wall;
+            return Err(Arc::new(Failure::new(UnknownRole(role.into()).to_string(), now)));
+        };
+        loop {
+            let answer = found.answer(&self.tools).await;
+            // A reload may have put another source in the place of the one that was waited for.
+            match find().filter(|present| found.state().closed && !Arc::ptr_eq(present, &found)) {
+                Some(present) => found = present,
+                None => return answer,
             }
         }
     }
@@ -313,5 +319,15 @@ impl Drop for Store {
 }
 
 fn resolve(specs: &Specs, settings: &Settings) -> Result<BTreeMap<String, Source>, SpecError> {
-    specs.iter().map(|(name, spec)| Ok((name.clone(), Source::resolve(name, spec, settings)?))).collect()
+    let source = |name: &String, spec| not_ours(name).and_then(|()| Source::resolve(name, spec, settings));
+    specs.iter().map(|(name, spec)| Ok((name.clone(), source(name, spec)?))).collect()
+}
+
+/// Refuses the name of the instance's identity: a role in its place would hand its credentials to every caller.
+fn not_ours(name: &str) -> Result<(), SpecError> {
+    if name != IDENTITY_ROLE {
+        return Ok(());
+    }
+    let message = "is the instance's own identity (give the role another name)".into();
+    Err(SpecError { role: name.into(), key: "name".into(), message })
 }

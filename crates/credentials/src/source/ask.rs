@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::aws::{AssumeRole, Aws, Profile, Static};
 use super::chain::{self, Base, Chain, Keys, Sso, Step};
+use super::process::Terminal;
 use super::profiles::{Profiles, innermost};
 use super::sdk::Place;
 use super::sso::{self, Places};
@@ -21,6 +22,9 @@ use crate::credentials::{Credentials, Secret, whole_seconds};
 use crate::document::{self, is_key_id, is_secret};
 use crate::failure::Failure;
 use crate::spec::Command;
+
+/// When the session in the environment ends, as `aws configure export-credentials --format env` writes it.
+pub(crate) const EXPIRATION: &str = "AWS_CREDENTIAL_EXPIRATION";
 
 /// Asks a person for the code that an MFA device shows, given its serial number.
 pub type AskCode = dyn Fn(&str) -> io::Result<String> + Send + Sync;
@@ -98,6 +102,23 @@ pub(crate) async fn of_profile(
         });
     }
     asker.walk(&chain, base, true).await
+}
+
+/// The credentials that the keys of a person's environment stand for. Of the profile only region and
+/// endpoint count, and it need not be there.
+pub(crate) async fn of_environment(
+    source: &Profile,
+    whom: &For<'_>,
+    now: Timestamp,
+) -> Result<Credentials, Trouble> {
+    let aws = &source.aws;
+    let profiles = Profiles::read(aws.config_file.as_deref(), aws.credentials_file.as_deref()).await?;
+    let asker = Asker::with(profiles, aws, &source.name, whom, now);
+    let given = asker.environment()?;
+    if given.token.is_some() {
+        return Ok(given);
+    }
+    sts::session_token(&asker.sts, &given, seconds(aws.duration), None, now).await
 }
 
 /// `source = "assume-role"`.
@@ -185,11 +206,17 @@ impl<'a> Asker<'a> {
     /// `named`: the profile whose region and endpoint count.
     async fn new(aws: &'a Aws, named: &str, whom: &'a For<'a>, now: Timestamp) -> Result<Asker<'a>, Trouble> {
         let profiles = Profiles::read(aws.config_file.as_deref(), aws.credentials_file.as_deref()).await?;
-        let profile = profiles.get(named)?;
-        let region = aws.region.as_deref().or_else(|| profile.get("region")).unwrap_or(&aws.default_region);
-        let endpoint = aws.endpoint.clone().or_else(|| profiles.endpoint(profile, "sts"));
+        profiles.get(named)?;
+        Ok(Asker::with(profiles, aws, named, whom, now))
+    }
+
+    /// The same with a profile that need not be there.
+    fn with(profiles: Profiles, aws: &'a Aws, named: &str, whom: &'a For<'a>, now: Timestamp) -> Asker<'a> {
+        let profile = profiles.get(named).ok();
+        let region = aws.region.as_deref().or_else(|| profile?.get("region")).unwrap_or(&aws.default_region);
+        let endpoint = aws.endpoint.clone().or_else(|| profiles.endpoint(profile?, "sts"));
         let sts = Place { region: region.to_owned(), endpoint, timeout: aws.timeout };
-        Ok(Asker { aws, whom, now, profiles, sts })
+        Asker { aws, whom, now, profiles, sts }
     }
 
     /// The way of a profile. One that needs a person is refused before anybody is asked.
@@ -237,7 +264,11 @@ impl<'a> Asker<'a> {
                 .map_err(|e| Trouble::new(format!("profile {profile:?}: {}", e.text))),
             Base::Process(written) => {
                 let command = Command::Shell(written.0.clone());
-                process::credentials(&command, self.aws.timeout, self.now).await.map_err(|e| {
+                let terminal = match self.whom {
+                    For::Role(_) => Terminal::None,
+                    For::Person { .. } => Terminal::Person,
+                };
+                process::credentials(&command, terminal, self.aws.timeout, self.now).await.map_err(|e| {
                     Trouble::new(format!("run credential_process of profile {profile:?}: {}", e.text))
                 })
             }
@@ -266,7 +297,12 @@ impl<'a> Asker<'a> {
                     .await
             }
             Base::Instance => self.instance(profile).await,
-            Base::Environment => self.environment(profile),
+            Base::Environment => self.environment().map_err(|e| {
+                Trouble::new(format!(
+                    "profile {profile:?} has credential_source = Environment, and {}",
+                    e.text
+                ))
+            }),
         }
     }
 
@@ -348,31 +384,27 @@ impl<'a> Asker<'a> {
         document::parse(document.as_ref().as_bytes(), self.now).map_err(|e| failed(e.to_string()))
     }
 
-    fn environment(&self, profile: &str) -> Result<Credentials, Trouble> {
+    fn environment(&self) -> Result<Credentials, Trouble> {
         let For::Person { variable, .. } = self.whom else {
-            return Err(Trouble::new(format!(
-                "profile {profile:?} has credential_source = Environment, and the daemon's environment holds no keys \
-                 (write them in the credentials file)"
-            )));
+            return Err(Trouble::new(
+                "the daemon's environment holds no keys (write them in the credentials file)",
+            ));
         };
         let given = |name: &str| variable(name).filter(|value| !value.is_empty());
         match (given("AWS_ACCESS_KEY_ID"), given("AWS_SECRET_ACCESS_KEY")) {
             (Some(id), Some(secret)) => {
                 let token = given("AWS_SESSION_TOKEN").map(Secret::new);
-                let keys = Keys {
-                    id,
-                    secret: Secret::new(secret),
-                    token,
-                    account: None,
-                    mfa_serial: None,
-                    expires: None,
-                };
+                let end = given(EXPIRATION).filter(|_| token.is_some());
+                let no_time = || format!("{EXPIRATION} is no time (write it as in 2026-11-21T17:00:00Z)");
+                let expires = end
+                    .map(|text| chain::time(&text).ok_or_else(|| Trouble::new(no_time())))
+                    .transpose()?
+                    .map(whole_seconds);
+                let keys =
+                    Keys { id, secret: Secret::new(secret), token, account: None, mfa_serial: None, expires };
                 credentials_of(&keys, self.now)
             }
-            _ => Err(Trouble::new(format!(
-                "profile {profile:?} has credential_source = Environment, and AWS_ACCESS_KEY_ID or \
-                 AWS_SECRET_ACCESS_KEY is not set"
-            ))),
+            _ => Err(Trouble::new("AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is not set")),
         }
     }
 }

@@ -70,13 +70,13 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// What to show of the command: its program. Arguments and variables may hold a password.
+    /// What to show of the command: its program. Arguments and variables may hold a password, so of a line
+    /// whose first word is anything but a plain path it is the shell.
     pub(crate) fn shown(&self) -> String {
+        let plain = |word: &&str| word.chars().all(|c| c.is_alphanumeric() || "/._+~-".contains(c));
         let program = match &self.command {
             crate::spec::Command::Program(words) => words.first().map_or("", String::as_str),
-            crate::spec::Command::Shell(line) => {
-                line.split_whitespace().find(|word| !word.contains('=')).unwrap_or("")
-            }
+            crate::spec::Command::Shell(line) => line.split_whitespace().next().filter(plain).unwrap_or("sh"),
         };
         program.to_owned()
     }
@@ -126,6 +126,14 @@ mod tests {
         let shown = |command| Process { command, timeout: Duration::from_secs(1) }.shown();
         let words = ["get", "--password", "hunter2"].map(str::to_owned);
         assert_eq!(shown(crate::spec::Command::Program(words.into())), "get");
-        assert_eq!(shown(crate::spec::Command::Shell("PASSWORD=hunter2 get it".into())), "get");
+        for (line, expected) in [
+            ("/usr/bin/get --password hunter2", "/usr/bin/get"),
+            ("PASSWORD=hunter2 get it", "sh"),
+            ("PASS='correct horse battery' /bin/false", "sh"),
+            ("'/opt/my tool/get' hunter2", "sh"),
+            ("echo;hunter2", "sh"),
+        ] {
+            assert_eq!(shown(crate::spec::Command::Shell(line.into())), expected, "{line}");
+        }
     }
 }

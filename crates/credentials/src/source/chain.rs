@@ -8,6 +8,8 @@ use std::fmt;
 
 use aws_config::profile::Profile;
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 use super::profiles::Profiles;
 use super::trouble::Trouble;
@@ -15,7 +17,8 @@ use crate::credentials::{Secret, whole_seconds};
 
 /// Where saml2aws, aws-azure-login and others note when the session that they wrote ends. AWS has no key
 /// for that.
-const EXPIRES: [&str; 3] = ["x_security_token_expires", "aws_expiration", "aws_session_expiration"];
+pub(crate) const EXPIRES: [&str; 4] =
+    ["x_security_token_expires", "aws_expiration", "aws_session_expiration", "expiration"];
 
 /// A profile's way to credentials.
 #[derive(Debug, PartialEq)]
@@ -225,8 +228,7 @@ pub(crate) fn keys(profile: &Profile) -> Result<Option<Keys>, Trouble> {
             secret: Secret::new(secret),
             token: given("aws_session_token").map(Secret::new),
             account: given("aws_account_id").map(str::to_owned),
-            expires: given("aws_session_token")
-                .and_then(|_| EXPIRES.iter().find_map(|name| given(name)?.parse().ok()).map(whole_seconds)),
+            expires: given("aws_session_token").map_or(Ok(None), |_| ends(profile))?,
             mfa_serial: profile
                 .get("mfa_serial")
                 .filter(|_| profile.get("role_arn").is_none())
@@ -236,6 +238,24 @@ pub(crate) fn keys(profile: &Profile) -> Result<Option<Keys>, Trouble> {
         (Some(_), None) => Err(wrong(profile, "has an aws_access_key_id without aws_secret_access_key")),
         (None, Some(_)) => Err(wrong(profile, "has an aws_secret_access_key without aws_access_key_id")),
     }
+}
+
+/// When a session that another tool wrote ends; `None`: it does not say.
+fn ends(profile: &Profile) -> Result<Option<Timestamp>, Trouble> {
+    let given = |name| profile.get(name).filter(|value| !value.trim().is_empty());
+    let Some((name, text)) = EXPIRES.into_iter().find_map(|name| Some((name, given(name)?))) else {
+        return Ok(None);
+    };
+    let unreadable =
+        || wrong(profile, &format!("has an {name} that is no time (write it as in 2026-11-21T17:00:00Z)"));
+    time(text).map(whole_seconds).map(Some).ok_or_else(unreadable)
+}
+
+/// A time; one without a zone is UTC.
+pub(crate) fn time(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    let zoneless = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok();
+    text.parse().ok().or_else(|| Some(zoneless().filter(|_| !text.contains('['))?.timestamp()))
 }
 
 fn sso(profiles: &Profiles, profile: &Profile) -> Result<Option<Sso>, Trouble> {
@@ -340,6 +360,22 @@ mod tests {
         assert_eq!(ends(keys).await, None, "keys without a token do not end");
         let ended = ends(&format!("{keys}aws_session_token = t\n")).await;
         assert_eq!(ended, Some("2026-11-21T11:00:00Z".parse().unwrap()));
+        let session = "aws_access_key_id = i\naws_secret_access_key = s\naws_session_token = t\n";
+        assert_eq!(ends(session).await, None, "it does not say");
+        for line in [
+            "x_security_token_expires = 2026-11-21 11:00:00",
+            "x_security_token_expires = 2026-11-21T11:00:00.5+00:00",
+            "aws_expiration = 2026-11-21T11:00:00",
+            "aws_session_expiration = 2026-11-21T12:00:00+0100",
+            "expiration = 2026-11-21 12:00:00+01:00",
+        ] {
+            assert_eq!(ends(&format!("{session}{line}\n")).await, ended, "{line}");
+        }
+        for line in ["aws_expiration = soon", "expiration = 2026-11-21T12:00:00[Mars/Base]"] {
+            let said = chain(&format!("[profile app]\n{session}{line}\n")).await.unwrap_err();
+            let key = line.split(' ').next().unwrap();
+            assert!(said.contains(&format!("profile \"app\" has an {key} that is no time")), "{said}");
+        }
     }
 
     #[tokio::test]

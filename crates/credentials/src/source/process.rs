@@ -1,5 +1,6 @@
-//! A command that prints credentials in the `credential_process` form. It runs in a process group of its
-//! own, which is killed when its time is over.
+//! A command that prints credentials in the `credential_process` form. For the daemon it runs in a process
+//! group of its own, which is killed when its time is over. For a person it has their terminal, to ask there:
+//! another group may not read from that (it would be stopped by SIGTTIN).
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
@@ -34,13 +35,26 @@ const NOT_PASSED_ON: [&str; 9] = [
     "AWS_CONTAINER_",
 ];
 
+/// Whom the command may ask.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Terminal {
+    /// Nobody.
+    None,
+    /// The person at the terminal of this process: it shares standard input and standard error.
+    Person,
+}
+
 /// Runs the command and reads what it prints.
 pub(crate) async fn credentials(
     command: &Command,
+    terminal: Terminal,
     timeout: Duration,
     now: Timestamp,
 ) -> Result<Credentials, Trouble> {
-    let output = run(command, timeout).await?;
+    let output = run(command, terminal, timeout).await?;
+    if !output.status.success() && terminal == Terminal::Person {
+        return Err(Trouble::new(format!("it ended with {}", ending(output.status))));
+    }
     if !output.status.success() {
         let said = quote(&String::from_utf8_lossy(&output.stderr));
         let said = if said.is_empty() { "and said nothing".into() } else { format!("and said: {said}") };
@@ -59,7 +73,7 @@ struct Output {
     stderr: Vec<u8>,
 }
 
-/// Kills the group when it goes, unless its leader has been reaped: then the number may be another's.
+/// Kills the group, if it has one of its own, when it goes, unless its leader has been reaped: then the number may be another's.
 struct Group(Option<Pid>);
 
 impl Drop for Group {
@@ -70,9 +84,11 @@ impl Drop for Group {
     }
 }
 
-async fn run(command: &Command, limit: Duration) -> Result<Output, Trouble> {
-    let mut child = prepared(command).spawn().map_err(|e| Trouble::new(format!("start it: {e}")))?;
-    let mut group = Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw));
+async fn run(command: &Command, terminal: Terminal, limit: Duration) -> Result<Output, Trouble> {
+    let mut child =
+        prepared(command, terminal).spawn().map_err(|e| Trouble::new(format!("start it: {e}")))?;
+    let own = child.id().filter(|_| terminal == Terminal::None);
+    let mut group = Group(own.and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw));
     let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let status = {
@@ -129,7 +145,7 @@ async fn drain(pipe: Option<&mut (impl AsyncRead + Unpin)>) {
     }
 }
 
-fn prepared(command: &Command) -> process::Command {
+fn prepared(command: &Command, terminal: Terminal) -> process::Command {
     let mut prepared = match command {
         Command::Program(words) => {
             let (program, arguments) = words.split_first().map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
@@ -150,12 +166,11 @@ fn prepared(command: &Command) -> process::Command {
     }
     // An AWS client that finds no credentials would ask the metadata service, which is us.
     prepared.env("AWS_EC2_METADATA_DISABLED", "true");
-    prepared
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
+    prepared.stdout(Stdio::piped()).kill_on_drop(true);
+    match terminal {
+        Terminal::None => prepared.stdin(Stdio::null()).stderr(Stdio::piped()).process_group(0),
+        Terminal::Person => prepared.stdin(Stdio::inherit()).stderr(Stdio::inherit()),
+    };
     prepared
 }
 
@@ -179,12 +194,14 @@ mod tests {
 
     async fn run_line(line: &str, seconds: u64) -> Result<Credentials, String> {
         let command = Command::Shell(line.into());
-        credentials(&command, Duration::from_secs(seconds), NOW.parse().unwrap()).await.map_err(|e| e.text)
+        let limit = Duration::from_secs(seconds);
+        credentials(&command, Terminal::None, limit, NOW.parse().unwrap()).await.map_err(|e| e.text)
     }
 
     async fn program(words: &[&str]) -> Result<Credentials, String> {
         let command = Command::Program(words.iter().map(|word| (*word).to_owned()).collect());
-        credentials(&command, Duration::from_secs(20), NOW.parse().unwrap()).await.map_err(|e| e.text)
+        let limit = Duration::from_secs(20);
+        credentials(&command, Terminal::None, limit, NOW.parse().unwrap()).await.map_err(|e| e.text)
     }
 
     /// Waits until the process that wrote its number to `file` is gone or a zombie.
@@ -256,6 +273,25 @@ mod tests {
         );
         assert_eq!(run_line(&line, 1).await.unwrap_err(), "it had not ended after 1 s and was killed");
         assert!(gone(&leader).await && gone(&follower).await);
+    }
+
+    #[tokio::test]
+    async fn a_persons_command_shares_their_group_and_is_killed_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (leader, other) = (folder.path().join("leader"), folder.path().join("other"));
+        let line = format!(
+            "cut -d' ' -f5 /proc/$$/stat > {}.group; echo $$ > {0}; sleep 60 & echo $! > {}; wait",
+            leader.display(),
+            other.display()
+        );
+        let limit = Duration::from_secs(2);
+        let made = credentials(&Command::Shell(line), Terminal::Person, limit, NOW.parse().unwrap()).await;
+        assert_eq!(made.unwrap_err().text, "it had not ended after 2 s and was killed");
+        let group = std::fs::read_to_string(leader.with_extension("group")).unwrap();
+        assert_eq!(group.trim(), nix::unistd::getpgrp().to_string());
+        assert!(gone(&leader).await);
+        let sleeping = std::fs::read_to_string(&other).unwrap().trim().parse().unwrap();
+        nix::sys::signal::kill(Pid::from_raw(sleeping), Signal::SIGTERM).expect("it was left alone");
     }
 
     #[tokio::test]

@@ -230,6 +230,11 @@ fn timeout(spec: &RoleSpec) -> Checked<Duration> {
 }
 
 fn check_endpoint(endpoint: &str) -> Checked<()> {
+    // Not quoted: it may hold a password.
+    if endpoint.contains('@') {
+        let message = "holds a user name or a password, which STS does not take (write http://HOST:PORT)";
+        return Err(("sts-endpoint", message.into()));
+    }
     let uri = endpoint.parse::<http::Uri>().ok();
     let fits = uri.is_some_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))
@@ -365,6 +370,11 @@ mod tests {
                 assumed("sts-endpoint", json!("ftp://x")),
                 "sts-endpoint: \"ftp://x\" is not an http or https URL",
             ),
+            (
+                assumed("sts-endpoint", json!("http://user:hunter2@127.0.0.1:5000")),
+                "sts-endpoint: holds a user name or a password, which STS does not take (write http://HOST:PORT)",
+            ),
+            (assumed("sts-endpoint", json!("user:hunter2@x")), "sts-endpoint: holds a user name"),
             (assumed("region", json!("eu west")), "region: \"eu west\" is no region"),
             (assumed("timeout", json!("6m")), "timeout: is not between 1 second and 5 minutes"),
             (assumed("source-profile", json!("")), "source-profile: \"\" is no profile's name"),

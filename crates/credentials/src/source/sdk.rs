@@ -89,10 +89,7 @@ impl Place {
         E: ProvideErrorMetadata + std::error::Error + 'static,
         R: std::fmt::Debug,
     {
-        let place = match &self.endpoint {
-            Some(endpoint) => endpoint.clone(),
-            None => self.region.clone(),
-        };
+        let place = self.endpoint.as_deref().map_or_else(|| self.region.clone(), shown);
         let cause = match error {
             SdkError::TimeoutError(_) => format!("no answer within {} s", self.timeout.as_secs()),
             SdkError::DispatchFailure(failure) if failure.is_timeout() => {
@@ -109,8 +106,22 @@ impl Place {
             SdkError::ResponseError(_) => "its answer cannot be read (is this AWS?)".into(),
             _ => line(&innermost(error)),
         };
+        // Should the cause quote the URL.
+        let cause = match self.endpoint.as_deref().filter(|endpoint| !endpoint.is_empty()) {
+            Some(endpoint) => cause.replace(endpoint, &place),
+            None => cause,
+        };
         Trouble::new(format!("{action} at {place}: {cause}"))
     }
+}
+
+/// A URL for messages: without user name, password and query. A password may hold anything unescaped, so
+/// all before the last `@` goes.
+fn shown(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let rest = rest.rsplit('@').next().unwrap_or(rest);
+    let rest = rest.split('?').next().unwrap_or(rest);
+    if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}://{rest}") }
 }
 
 /// The error code of the service's answer.
@@ -152,4 +163,33 @@ pub(crate) fn taken(
         last_updated: crate::credentials::whole_seconds(now),
         account_id: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_of_a_url_is_shown() {
+        for (url, expected) in [
+            ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+            ("http://user:hunter2@127.0.0.1:5000/sts", "http://127.0.0.1:5000/sts"),
+            ("https://user:hunt/er2@x", "https://x"),
+            ("https://x/?key=hunter2", "https://x/"),
+            ("user:hunter2@x", "x"),
+        ] {
+            assert_eq!(shown(url), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn messages_of_a_service_leave_it_out() {
+        for endpoint in ["http://user:hunter2@127.0.0.1:1", "not a url:hunter2@x", "http://user:hunter2@"] {
+            let timeout = Duration::from_secs(10);
+            let place = Place { region: "us-east-1".into(), endpoint: Some(endpoint.into()), timeout };
+            let error = aws_sdk_sts::Client::new(&place.config(None)).get_caller_identity().send().await;
+            let said = place.trouble("GetCallerIdentity", &error.unwrap_err()).text;
+            assert!(said.starts_with("GetCallerIdentity at ") && !said.contains("hunter2"), "{said}");
+        }
+    }
 }

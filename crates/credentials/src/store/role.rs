@@ -20,8 +20,9 @@ use crate::source::{Source, generated};
 /// How long a request waits for something fresher than what could be served at once. SDKs give up
 /// after one second (reference 6.2).
 const PATIENCE: Duration = Duration::from_millis(700);
-/// How often keys without an expiration are looked up again.
+/// How often keys without an expiration are looked up again, and a session whose end is not known.
 const LOOK_AGAIN: Duration = Duration::from_secs(3600);
+const LOOK_AGAIN_SOON: Duration = Duration::from_secs(60);
 /// No renewal of generated credentials was asked for.
 const NEVER: i64 = i64::MIN;
 
@@ -175,6 +176,7 @@ impl Role {
         self.state.send_modify(|state| {
             state.held = None;
             state.failure = None;
+            state.outdated = 0;
         });
         self.refresh(now);
     }
@@ -190,6 +192,7 @@ impl Role {
             state.held = Some(held);
             state.failure = None;
             state.failures = 0;
+            state.outdated = self.begun.load(SeqCst);
         });
         self.wake.notify_one();
     }
@@ -236,6 +239,9 @@ impl Role {
             outcome.map(|credentials| Held { credentials: Arc::new(credentials), since: now, fed: false });
         self.state.send_modify(|state| {
             state.ended = number;
+            if number <= state.outdated {
+                return;
+            }
             match outcome {
                 Ok(held) if !held.left(&now).is_zero() => self.take(state, held, jitter),
                 Ok(held) => {
@@ -253,7 +259,7 @@ impl Role {
 
     fn take(&self, state: &mut State, held: Held, jitter: u8) {
         let now = held.since;
-        let same = state.held.as_ref().is_some_and(|old| old.credentials == held.credentials);
+        let same = state.held.as_ref().is_some_and(|old| old.credentials.same_keys(&held.credentials));
         if !same || state.failure.is_some() {
             log::info!(
                 "role {}: new credentials from {}, {}",
@@ -264,6 +270,8 @@ impl Role {
         }
         let wait = if held.credentials.expiration.is_some() {
             renew_after(held.left(&now), jitter)
+        } else if held.credentials.end_unknown() {
+            LOOK_AGAIN_SOON
         } else {
             LOOK_AGAIN
         };
@@ -345,5 +353,11 @@ impl State {
 
 /// "good until ..." for the log.
 fn until(credentials: &Credentials) -> String {
-    credentials.expiration.map_or("they do not expire".into(), |at| format!("good until {at}"))
+    match credentials.expiration {
+        Some(at) => format!("good until {at}"),
+        None if credentials.end_unknown() => {
+            "and when they end is not known: the source is asked again every minute".into()
+        }
+        None => "they do not expire".into(),
+    }
 }

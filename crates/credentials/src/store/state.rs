@@ -57,6 +57,9 @@ pub(crate) struct State {
     pub(crate) due: Option<Duration>,
     /// The number of the last attempt that has ended; they count from 1.
     pub(crate) ended: u64,
+    /// The number of the last attempt that had begun when credentials were fed. What comes of it is older
+    /// than they are, and not taken.
+    pub(crate) outdated: u64,
     /// The role is gone: nobody asks the source any more.
     pub(crate) closed: bool,
 }

@@ -26,8 +26,10 @@ pub struct RoleStatus {
     pub last_updated: Option<Timestamp>,
     /// Seconds since then.
     pub age: Option<i64>,
-    /// When what is served expires; absent for keys that do not.
+    /// When what is served expires; absent for keys that do not, and where it is not known.
     pub expiration: Option<Timestamp>,
+    /// Whether what is served expires at a time that its source does not say.
+    pub end_unknown: bool,
     /// When the source is asked next; absent where it is asked at each use or never.
     pub next_refresh: Option<Timestamp>,
     /// How often the source has been asked and has answered.
@@ -59,6 +61,7 @@ pub(crate) fn of(role: &Role, tools: &Tools, now: &Moment) -> RoleStatus {
         last_updated: shown.as_ref().map(|c| c.last_updated),
         age: shown.as_ref().map(|c| now.wall.as_second() - c.last_updated.as_second()),
         expiration: shown.as_ref().and_then(|c| c.expiration),
+        end_unknown: shown.as_ref().is_some_and(|c| c.end_unknown()),
         next_refresh: wait.and_then(|wait| wait.try_into().ok()).map(|wait| add(now.wall, wait)),
         attempts: state.ended,
         last_error: failure.map(|failure| failure.detail.clone()),

@@ -408,6 +408,42 @@ async fn fed_credentials_are_served_until_the_source_takes_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_fed_counts_more_than_an_attempt_under_way() {
+    for works in [true, false] {
+        let outcome = move |n, now| if works { Ok(made(n, now, 3600)) } else { failing(now) };
+        let script = Script::new(move |n, now| (Duration::from_secs(3), outcome(n, now)));
+        let (store, clock) = scripted(&script);
+        sleep(Duration::from_secs(1)).await;
+        store.feed("app", made(7777, now(&clock), 3600)).unwrap();
+        let fed = store.status();
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(script.calls(), 1);
+        assert_eq!(key(&store.current("app", now(&clock)).unwrap()), "ASIA0000000000007777");
+        let status = store.status();
+        assert_eq!((&status[0].last_error, status[0].next_refresh), (&None, fed[0].next_refresh));
+        assert_eq!(status[0].attempts, 1, "who waits for it is told");
+        store.expire("app").unwrap();
+        let expected = if works { "ASIA0000000000000002" } else { "Failed" };
+        assert_eq!(key(&store.get("app").await), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_source_that_is_replaced_gets_the_answer_of_the_new_one() {
+    let (slow, quick) =
+        (Script::lasting(3600, Duration::from_secs(20)), Script::lasting(7200, Duration::ZERO));
+    let (store, _) = scripted(&slow);
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.get("app").await }
+    });
+    sleep(Duration::from_secs(1)).await;
+    store.install([("app".to_owned(), Source::Scripted(quick.clone()))].into()).unwrap();
+    assert_eq!(key(&waiting.await.unwrap()), "ASIA0000000000000001");
+    assert_eq!(quick.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fed_role_has_what_it_was_fed_and_nothing_else() {
     let (store, clock) = store_of(&[("person", Source::Fed), ("fake", Source::Generated)]);
     let failure = store.get("person").await.unwrap_err();
@@ -424,6 +460,25 @@ async fn a_fed_role_has_what_it_was_fed_and_nothing_else() {
     assert_eq!(key(&store.get("fake").await), "ASIA0000000000000002");
     sleep(Duration::from_secs(61)).await;
     assert!(key(&store.get("fake").await).starts_with("ASIAFAKE"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_of_unknown_end_is_asked_for_again_every_minute() {
+    let endless = |token: Option<Secret>| {
+        Script::new(move |n, now| {
+            let keys = made(n.div_ceil(3), now, 0);
+            (Duration::ZERO, Ok(Credentials { expiration: None, token: token.clone(), ..keys }))
+        })
+    };
+    let (session, keys) = (endless(Some(Secret::new("token"))), endless(None));
+    let (store, clock) =
+        store_of(&[("a", Source::Scripted(session.clone())), ("b", Source::Scripted(keys.clone()))]);
+    sleep(Duration::from_secs(59)).await;
+    assert_eq!((session.calls(), keys.calls()), (1, 1));
+    sleep(Duration::from_secs(300)).await;
+    assert_eq!((session.calls(), keys.calls()), (6, 1));
+    assert_eq!(key(&store.current("a", now(&clock)).unwrap()), "ASIA0000000000000002");
+    assert_eq!(store.status().iter().map(|role| role.end_unknown).collect::<Vec<_>>(), [true, false]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -540,6 +595,18 @@ async fn a_broken_file_keeps_the_last_good_ones_and_an_expired_one_does_not() {
     assert!(failure.detail.contains("they expired at"), "{failure:?}");
     fs::write(&path, document("ASIAFOURTHFOURTH0000", 3600)).unwrap();
     assert_eq!(key(&store.get("app").await), "ASIAFOURTHFOURTH0000");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_instances_identity_is_nobodys_role() {
+    let (store, clock) = store_of(&[]);
+    let before = store.current(IDENTITY_ROLE, now(&clock)).unwrap();
+    let fed = Source::Scripted(Script::lasting(3600, Duration::ZERO));
+    let refused = store.install([(IDENTITY_ROLE.to_owned(), fed)].into()).unwrap_err().to_string();
+    let specs = Specs::from([(IDENTITY_ROLE.into(), RoleSpec::default())]);
+    assert_eq!(Store::check(&specs, &Settings::default()).unwrap_err().to_string(), refused);
+    assert_eq!(refused, "name: is the instance's own identity (give the role another name)");
+    assert_eq!(store.current(IDENTITY_ROLE, now(&clock)).unwrap(), before);
 }
 
 #[test]

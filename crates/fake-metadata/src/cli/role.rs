@@ -96,7 +96,7 @@ pub(crate) struct UseRole {
 pub(crate) struct FeedRole {
     /// The role's name
     pub(crate) name: String,
-    /// A profile of your AWS files [default: AWS_PROFILE, or default]
+    /// A profile of your AWS files [default: the keys of AWS_ACCESS_KEY_ID, then AWS_PROFILE, or default]
     #[arg(long)]
     pub(crate) profile: Option<String>,
     /// Feed what this file holds, - for standard input, and end: a metadata document, the output of a

@@ -156,6 +156,7 @@ fn state_of(role: &Value, now: Timestamp) -> String {
     let expiration = role["expiration"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
     let held = match (role["serving"] == true, expiration) {
         (true, Some(at)) => format!("good for {}", span(at.as_second() - now.as_second())),
+        (true, None) if role["end-unknown"] == true => "its end is not known".into(),
         (true, None) => "does not expire".into(),
         (false, _) => "nothing to serve".into(),
     };
@@ -198,6 +199,8 @@ mod tests {
         let broken =
             json!({ "role": "Web", "source": "file", "serving": false, "last-error": "no such file" });
         let answer = json!({ "default-role": "App", "roles": [app, broken] });
+        let endless = json!({ "serving": true, "end-unknown": true });
+        assert_eq!(state_of(&endless, now), "its end is not known");
         assert_eq!(
             table(&answer, now),
             "* App  fed   good for 50 min                          asked by user 1000 (169.254.169.254:4) 60 s ago\n  \

@@ -209,6 +209,14 @@ impl Loaded {
 }
 
 impl Loaded {
+    /// Refuses roles that no path could name.
+    fn check_role_names(&self) -> Result<(), ConfigError> {
+        let roles = KeyPath::root().key("roles");
+        self.config.roles.keys().try_for_each(|name| {
+            credentials::check_role_name(name).map_err(|why| self.refuse(&roles.key(name), why))
+        })
+    }
+
     /// Refuses an upstream that is plainly ourselves, or beside another thing to serve.
     fn check_upstream(&self) -> Result<(), ConfigError> {
         let Some(upstream) = &self.config.upstream else { return Ok(()) };
@@ -245,6 +253,7 @@ impl Sources {
         config.events.extend(self.events.iter().cloned());
         let mut loaded = Loaded { config, folder, recording: None, aws: self.aws.clone(), layer };
         loaded.check_upstream()?;
+        loaded.check_role_names()?;
         loaded.read_recording()?;
         if let Some((keys, message)) = loaded.config.aws.wrong() {
             let key = keys.iter().fold(KeyPath::root().key("aws"), |path, key| path.key(key));

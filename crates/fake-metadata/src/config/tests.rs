@@ -87,6 +87,18 @@ fn errors_name_the_place_the_key_and_the_remedy() {
 }
 
 #[test]
+fn a_role_that_no_path_could_name_is_refused_by_its_table() {
+    for name in ["aws:ec2-instance", "a b", "../a", ""] {
+        for table in ["", "source = \"generated\"\n"] {
+            let text = format!("[roles.{name:?}]\n{table}");
+            let said = load(&text, &[], &[]).unwrap_err();
+            assert!(said.contains("roles") && said.contains(name), "{said}");
+            assert!(said.contains("is no role's name"), "{said}");
+        }
+    }
+}
+
+#[test]
 fn the_default_role_is_the_only_one_or_the_named_one() {
     let role = |text: &str| load(text, &[], &[]).unwrap().config.default_role();
     assert_eq!(role("[roles.a]\nsource = \"generated\""), Some("a".into()));

@@ -49,6 +49,11 @@ impl From<ConfigError> for Refused {
     }
 }
 
+/// Whether the answer waits for a service elsewhere.
+pub(crate) fn waits(url: &str) -> bool {
+    url == "/v1/roles/login"
+}
+
 /// Reads a JSON body; an empty one is an empty object.
 fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
     let body = if body.is_empty() { b"{}" } else { body };

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::Builder;
 
 use tiny_http::{Header, Method, Response, Server, StatusCode};
 
@@ -13,7 +14,8 @@ use super::routes::{self, Refused};
 use crate::state::State;
 use crate::vital;
 
-/// Threads that answer: a slow change must not keep `status` waiting.
+/// Threads that answer: a slow change must not keep `status` waiting. What waits for a service elsewhere has
+/// a thread of its own.
 const THREADS: usize = 2;
 /// Bytes of a request body; user data is the largest thing that is sent, 16 KB on EC2.
 const BODY_BYTES: u64 = 1024 * 1024;
@@ -43,7 +45,11 @@ pub(crate) fn start(path: &Path, state: &Arc<State>) -> io::Result<Control> {
         let (server, state) = (server.clone(), state.clone());
         vital::spawn("control", move || {
             while let Ok(request) = server.recv() {
-                answer(request, &state);
+                if routes::waits(request.url()) {
+                    wait_apart(request, &state);
+                } else {
+                    answer(request, &state);
+                }
             }
         })?;
     }
@@ -63,6 +69,15 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
             UnixListener::bind(path)
         }
         bound => bound,
+    }
+}
+
+/// Answers on a thread of its own. A request that gets none is dropped, which tiny_http answers with 500.
+fn wait_apart(request: tiny_http::Request, state: &Arc<State>) {
+    let state = state.clone();
+    let spawned = Builder::new().name("control-wait".into()).spawn(move || answer(request, &state));
+    if let Err(error) = spawned {
+        log::warn!("answer a control request: start a thread: {error}");
     }
 }
 

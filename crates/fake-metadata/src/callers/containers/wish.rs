@@ -88,7 +88,7 @@ impl Wish {
         let told = |text: &&str| !text.is_empty();
         let setting = |key: &Key| variable(key.variable).filter(told).or(label(key.label).filter(told));
         let Some(role) = setting(&ROLE) else { return Said::Nothing };
-        if !fits(role, ROLE_LENGTH, "+=,.@-_/:") {
+        if !fits(role, ROLE_LENGTH, "+=,.@-_/:") || !can_be_role(role) {
             return Said::Nonsense(format!("{} is no role's name", ROLE.variable));
         }
         let external_id = setting(&EXTERNAL_ID);
@@ -124,6 +124,14 @@ impl Wish {
         let role = if role.starts_with("arn:") { role.rsplit(':').next().unwrap_or(role) } else { role };
         role.rsplit('/').next().unwrap_or(role)
     }
+}
+
+/// Whether a wished role can be one: an ARN, or a name, which has no colon; and every part of its path is
+/// one. The name that begins with `aws:` is the instance's own.
+fn can_be_role(role: &str) -> bool {
+    (role.starts_with("arn:") || !role.contains(':'))
+        && !role.ends_with(':')
+        && role.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
 fn fits(text: &str, length: std::ops::RangeInclusive<usize>, beside: &str) -> bool {
@@ -193,6 +201,11 @@ mod tests {
         };
         assert_eq!(nonsense(&["IAM_ROLE=a b"]), "IAM_ROLE is no role's name");
         assert_eq!(nonsense(&["IAM_ROLE=a\nb"]), "IAM_ROLE is no role's name");
+        for other in ["aws:ec2-instance", "a:b", "../a", "a/..", "/", "a//b", "arn:aws:iam::1:role/../x"] {
+            assert_eq!(nonsense(&[&format!("IAM_ROLE={other}")]), "IAM_ROLE is no role's name", "{other}");
+        }
+        let arn = "arn:aws:iam::123456789012:role/team/App";
+        assert_eq!(read(&[&format!("IAM_ROLE={arn}")], &[], None), wish(arn, None, None));
         assert_eq!(nonsense(&["IAM_ROLE=a", "IAM_EXTERNAL_ID=a b"]), "IAM_EXTERNAL_ID is no external id");
         assert_eq!(nonsense(&["IAM_ROLE=a", "IAM_EXTERNAL_ID=a"]), "IAM_EXTERNAL_ID is no external id");
     }

@@ -1,16 +1,19 @@
 //! `role feed`: credentials of a person's own login, pushed to the daemon for as long as this runs.
 //!
 //! They go from memory over the control socket into memory, and are never written to a file. The daemon
-//! forgets them when it ends, so this looks now and then whether they are still there.
+//! forgets them when it ends, so this looks now and then whether they are still there, and gives them again:
+//! nobody is asked for another code because of that.
 
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use credentials::{Credentials, Person};
 use http::Method;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::super::{Outcome, Usage, chain, plain};
@@ -38,28 +41,25 @@ pub(super) fn feed(args: &FeedRole) -> Outcome {
     // Whether there is such a role is found out before a person is asked for a code.
     super::find(&super::ask_list(&daemon)?, &args.name)?;
     let instance = plain(&daemon.ask(Method::GET, "/v1/status", None)?["instance-id"]);
-    let feeder =
-        Feeder { daemon, role: &args.name, profile: args.profile.as_deref(), person: person(instance) };
-    let mut given = feeder.renew()?;
+    let asked = Arc::new(AtomicBool::new(false));
+    let person = person(instance, asked.clone());
+    let profile = args.profile.as_deref();
+    let mut feeder = Feeder { daemon, role: &args.name, profile, person, asked, kept: None };
+    feeder.give()?;
     if args.once {
         return Ok(ExitCode::SUCCESS);
     }
     loop {
-        feeder.rest(given);
+        feeder.rest();
         let mut told = String::new();
-        given = loop {
-            match feeder.renew() {
-                Ok(given) => break given,
-                Err(error) => {
-                    let text = chain(&*error);
-                    if text != told {
-                        eprintln!("fake-metadata: {text}; trying again every {RETRY:?}");
-                        told = text;
-                    }
-                    std::thread::sleep(RETRY);
-                }
+        while let Err(error) = feeder.give() {
+            let text = chain(&*error);
+            if text != told {
+                eprintln!("fake-metadata: {text}; trying again every {RETRY:?}");
+                told = text;
             }
-        };
+            std::thread::sleep(RETRY);
+        }
     }
 }
 
@@ -69,27 +69,62 @@ struct Feeder<'a> {
     role: &'a str,
     profile: Option<&'a str>,
     person: Person,
+    /// The person was asked for a code.
+    asked: Arc<AtomicBool>,
+    /// What was obtained last, to be given again to a daemon that has lost it.
+    kept: Option<Kept>,
+}
+
+/// Credentials, and when others are to be obtained.
+struct Kept {
+    credentials: Credentials,
+    due: Timestamp,
+}
+
+impl Kept {
+    fn new(credentials: Credentials, now: Timestamp, by_code: bool) -> Self {
+        let wait = renew_after(left(&credentials, now), by_code);
+        let due = SignedDuration::try_from(wait).ok().and_then(|wait| now.checked_add(wait).ok());
+        Kept { credentials, due: due.unwrap_or(now) }
+    }
+
+    /// Whether the daemon may be given them again at `now`.
+    fn serves(&self, now: Timestamp) -> bool {
+        now < self.due && left(&self.credentials, now) > LEAST_LEFT
+    }
+}
+
+fn left(credentials: &Credentials, now: Timestamp) -> Duration {
+    let left = credentials.expiration.map(|end| end.duration_since(now));
+    left.and_then(|left| Duration::try_from(left).ok()).unwrap_or_default()
 }
 
 impl Feeder<'_> {
-    /// Resolves the profile and hands the daemon what comes of it; when to do that again.
-    fn renew(&self) -> Result<Instant, Box<dyn std::error::Error>> {
-        let credentials = self.person.credentials(self.profile).map_err(|failure| failure.detail)?;
-        let left = credentials.expiration.map(|end| end.duration_since(Timestamp::now()));
-        let left = left.and_then(|left| Duration::try_from(left).ok()).unwrap_or_default();
-        tell(&push(&self.daemon, self.role, &written(&credentials))?);
-        Ok(Instant::now() + renew_after(left))
+    /// Hands the daemon what was obtained last, or where that will not do what the profile yields now.
+    fn give(&mut self) -> Result<(), Box<dyn std::error::Error>> {
+        let kept = match self.kept.take().filter(|kept| kept.serves(Timestamp::now())) {
+            Some(kept) => kept,
+            None => {
+                self.asked.store(false, Relaxed);
+                let credentials = self.person.credentials(self.profile).map_err(|failure| failure.detail)?;
+                Kept::new(credentials, Timestamp::now(), self.asked.load(Relaxed))
+            }
+        };
+        let kept = self.kept.insert(kept);
+        tell(&push(&self.daemon, self.role, &written(&kept.credentials))?);
+        Ok(())
     }
 
     /// Waits until others are due, or until the daemon has lost what it was given: it was started again,
     /// or told to drop it. What somebody else feeds meanwhile stays.
-    fn rest(&self, until: Instant) {
+    fn rest(&self) {
+        let Some(kept) = &self.kept else { return };
         loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let wait = Duration::try_from(kept.due.duration_since(Timestamp::now())).unwrap_or_default();
+            if wait.is_zero() {
                 return;
             }
-            std::thread::sleep(left.min(LOOK));
+            std::thread::sleep(wait.min(LOOK));
             if let Ok(answer) = super::ask_list(&self.daemon)
                 && let Ok(found) = super::find(&answer, self.role)
                 && found["fed"] != true
@@ -101,11 +136,11 @@ impl Feeder<'_> {
 }
 
 /// How long to wait with credentials that have `left` to go: half of that, or less where clients would
-/// find less than a quarter of an hour.
-fn renew_after(left: Duration) -> Duration {
+/// find less than a quarter of an hour. Nobody is asked for a code (`by_code`) before that is so.
+fn renew_after(left: Duration, by_code: bool) -> Duration {
     let half = left / 2;
     let latest = left.checked_sub(LEAST_LEFT).filter(|latest| !latest.is_zero()).unwrap_or(half);
-    half.min(latest).max(SHORTEST)
+    if by_code { latest } else { half.min(latest) }.max(SHORTEST)
 }
 
 /// Hands credentials to the daemon; how the role stands then.
@@ -152,11 +187,27 @@ mod tests {
     #[test]
     fn what_is_fed_is_renewed_while_a_quarter_of_an_hour_is_left_where_it_can_be() {
         let minutes = |n: u64| Duration::from_secs(60 * n);
-        assert_eq!(renew_after(minutes(720)), minutes(360));
-        assert_eq!(renew_after(minutes(60)), minutes(30));
-        assert_eq!(renew_after(minutes(20)), minutes(4));
-        assert_eq!(renew_after(minutes(10)), minutes(5));
-        assert_eq!(renew_after(Duration::ZERO), SHORTEST);
+        assert_eq!(renew_after(minutes(720), false), minutes(360));
+        assert_eq!(renew_after(minutes(60), false), minutes(30));
+        assert_eq!(renew_after(minutes(20), false), minutes(4));
+        assert_eq!(renew_after(minutes(10), false), minutes(5));
+        assert_eq!(renew_after(Duration::ZERO, false), SHORTEST);
+        assert_eq!(renew_after(minutes(720), true), minutes(704), "a code was typed for them");
+        assert_eq!(renew_after(minutes(10), true), minutes(5));
+    }
+
+    #[test]
+    fn what_was_obtained_is_given_again_while_it_has_more_than_16_minutes() {
+        let start: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
+        let after = |minutes: i64| start.checked_add(SignedDuration::from_mins(minutes)).unwrap();
+        let session = json!({ "AccessKeyId": "ASIAEXAMPLEEXAMPLE12", "SecretAccessKey": "s", "Token": "t",
+            "Expiration": after(60).to_string() });
+        let session = credentials::parse_document(session.to_string().as_bytes(), start).unwrap();
+        let serves = |by_code, at| Kept::new(session.clone(), start, by_code).serves(after(at));
+        assert_eq!([serves(false, 0), serves(false, 29), serves(false, 30)], [true, true, false]);
+        assert_eq!([serves(true, 30), serves(true, 43), serves(true, 44)], [true, true, false]);
+        let late = Kept::new(session.clone(), after(50), true);
+        assert!(!late.serves(after(51)), "9 minutes are too few");
     }
 
     #[test]

@@ -1,12 +1,18 @@
 //! The person who runs this command, as the AWS credentials crate wants to know them.
 
 use std::io::{self, BufRead, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use credentials::Person;
 
 /// This process's person: their environment, and questions on their terminal. `session_name` names the
-/// sessions of roles whose profile does not.
-pub(super) fn person(session_name: String) -> Person {
+/// sessions of roles whose profile does not; `asked` is set when they are asked for a code.
+pub(super) fn person(session_name: String, asked: Arc<AtomicBool>) -> Person {
+    let ask_code = move |serial: &str| {
+        asked.store(true, Relaxed);
+        ask_code(serial)
+    };
     Person { environment: std::env::vars().collect(), session_name, ask_code: Box::new(ask_code) }
 }
 
