@@ -8,6 +8,10 @@ use super::layer::Layer;
 const PREFIX: &str = "FAKE_METADATA_";
 /// Variables with the prefix that name places, not keys of the configuration.
 const PLACES: [&str; 3] = ["CONFIG", "STATE_DIR", "CONTROL"];
+/// What Kubernetes and `docker run --link` set in a container for a service or a container that is itself called
+/// fake-metadata: no key of ours. Followed by nothing, or by an underscore and more.
+/// Source: Kubernetes, "Service: environment variables"; Docker, "Legacy container links".
+const LINKS: [&str; 3] = ["SERVICE_HOST", "SERVICE_PORT", "ENV"];
 /// What the original fake-metadata service was configured with.
 const ORIGINAL: [(&str, [&str; 2]); 2] = [
     ("EC2_LOCAL_HOSTNAME", ["instance", "public-hostname"]),
@@ -22,7 +26,10 @@ pub(super) fn layer(variables: &[(String, String)]) -> Layer {
         if let Some((_, keys)) = ORIGINAL.iter().find(|(known, _)| known == name) {
             let path = keys.iter().fold(KeyPath::root(), |path, key| path.key(key));
             layer.put(&path, toml::Value::String(value.clone()), origin);
-        } else if let Some(key) = name.strip_prefix(PREFIX).filter(|key| !PLACES.contains(key)) {
+        } else if let Some(key) = name.strip_prefix(PREFIX)
+            && !PLACES.contains(&key)
+            && !is_link(key, value)
+        {
             let path = key
                 .split("__")
                 .fold(KeyPath::root(), |path, part| path.key(&part.to_lowercase().replace('_', "-")));
@@ -35,4 +42,20 @@ pub(super) fn layer(variables: &[(String, String)]) -> Layer {
         }
     }
     layer
+}
+
+/// Whether the rest of a variable's name is one of those that a container is given for its neighbours.
+fn is_link(key: &str, value: &str) -> bool {
+    let starts =
+        |word: &str| key.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
+    // As in PORT_8000_TCP_ADDR.
+    let of_a_port = || {
+        let mut words = key.strip_prefix("PORT_")?.split('_');
+        let number = words.next()?.parse::<u16>();
+        Some(number.is_ok() && matches!(words.next()?, "TCP" | "UDP" | "SCTP"))
+    };
+    LINKS.iter().any(|word| starts(word))
+        || key == "PORT" && value.contains("://")
+        || key == "NAME" && value.starts_with('/')
+        || of_a_port().unwrap_or(false)
 }

@@ -62,6 +62,30 @@ fn the_environment_reaches_into_tables_and_lists() {
     assert_eq!(config.listen().len(), 2);
 }
 
+/// A pod beside a service called fake-metadata, or a container linked to one, is given variables with our prefix.
+#[test]
+fn variables_of_kubernetes_and_docker_are_no_keys() {
+    let linked = [
+        ("FAKE_METADATA_SERVICE_HOST", "10.96.0.7"),
+        ("FAKE_METADATA_SERVICE_PORT", "80"),
+        ("FAKE_METADATA_SERVICE_PORT_HTTP", "80"),
+        ("FAKE_METADATA_PORT", "tcp://10.96.0.7:80"),
+        ("FAKE_METADATA_PORT_80_TCP", "tcp://10.96.0.7:80"),
+        ("FAKE_METADATA_PORT_80_TCP_PROTO", "tcp"),
+        ("FAKE_METADATA_PORT_80_TCP_ADDR", "10.96.0.7"),
+        ("FAKE_METADATA_PORT_53_UDP_PORT", "53"),
+        ("FAKE_METADATA_NAME", "/web/fake-metadata"),
+        ("FAKE_METADATA_ENV_TZ", "UTC"),
+    ];
+    load("", &linked, &[]).unwrap();
+    for typed in
+        [("FAKE_METADATA_PORT", "8000"), ("FAKE_METADATA_PORTS", "1"), ("FAKE_METADATA_PORT_X_TCP", "1")]
+    {
+        let refused = load("", &[typed], &[]).unwrap_err();
+        assert!(refused.contains("unknown key port"), "{refused}");
+    }
+}
+
 #[test]
 fn errors_name_the_place_the_key_and_the_remedy() {
     let refused = |text: &str| load(text, &[], &[]).unwrap_err();
