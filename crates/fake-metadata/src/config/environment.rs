@@ -1,8 +1,10 @@
 //! The environment as a layer of configuration: `FAKE_METADATA_TOKENS` is `tokens`,
-//! `FAKE_METADATA_INSTANCE__REGION` is `instance.region`: two underscores for a dot, one for a dash.
+//! `FAKE_METADATA_INSTANCE__REGION` is `instance.region`: two underscores for a dot, one for a dash. Where any
+//! name may stand (a tag's, a role's, a path's), it is taken as it is written.
 
+use super::DEFAULT_ROLE;
 use super::error::Origin;
-use super::keys::KeyPath;
+use super::keys::{self, KeyPath};
 use super::layer::Layer;
 
 const PREFIX: &str = "FAKE_METADATA_";
@@ -18,8 +20,12 @@ const ORIGINAL: [(&str, [&str; 2]); 2] = [
     ("EC2_LOCAL_IPV4", ["instance", "public-ipv4"]),
 ];
 
-/// The layer of all variables that mean something to us.
-pub(super) fn layer(variables: &[(String, String)]) -> Layer {
+/// The layer of all variables that mean something to us. It is to lie over `file`, whose roles it may name.
+pub(super) fn layer(variables: &[(String, String)], file: &Layer) -> Layer {
+    let roles = match file.table(&KeyPath::root().key("roles")) {
+        Some(roles) => roles.keys().map(String::as_str).collect(),
+        None => vec![DEFAULT_ROLE],
+    };
     let mut layer = Layer::default();
     for (name, value) in variables {
         let origin = Origin::Environment(name.clone());
@@ -30,9 +36,8 @@ pub(super) fn layer(variables: &[(String, String)]) -> Layer {
             && !PLACES.contains(&key)
             && !is_link(key, value)
         {
-            let path = key
-                .split("__")
-                .fold(KeyPath::root(), |path, part| path.key(&part.to_lowercase().replace('_', "-")));
+            let path =
+                key.split("__").fold(KeyPath::root(), |path, part| path.key(&name_in(&path, part, &roles)));
             if path == KeyPath::root().key("listen") && !value.starts_with('[') {
                 let many = value.split(',').map(|a| toml::Value::String(a.trim().into())).collect();
                 layer.put(&path, toml::Value::Array(many), origin);
@@ -42,6 +47,17 @@ pub(super) fn layer(variables: &[(String, String)]) -> Layer {
         }
     }
     layer
+}
+
+/// The name that a part of a variable's name stands for in the table at `path`.
+fn name_in(path: &KeyPath, part: &str, roles: &[&str]) -> String {
+    let as_key = |name: &str| name.to_lowercase().replace('_', "-");
+    if *path == KeyPath::root().key("roles") {
+        let exact = roles.iter().find(|role| **role == part);
+        let meant = exact.or_else(|| roles.iter().find(|role| as_key(role) == as_key(part)));
+        return meant.map_or(part, |role| role).to_owned();
+    }
+    if keys::known(path).is_some() { as_key(part) } else { part.to_owned() }
 }
 
 /// Whether the rest of a variable's name is one of those that a container is given for its neighbours.

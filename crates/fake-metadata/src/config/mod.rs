@@ -235,7 +235,7 @@ impl Sources {
             folder = path.parent().unwrap_or(Path::new("")).to_owned();
             layer.lay(Layer::from_file(&text, path)?);
         }
-        layer.lay(environment::layer(&self.environment));
+        layer.lay(environment::layer(&self.environment, &layer));
         let mut flags = Layer::default();
         for (typed, path, value) in &self.flags {
             flags.set(path, value, Origin::Flag(typed.clone()));

@@ -87,6 +87,25 @@ fn variables_of_kubernetes_and_docker_are_no_keys() {
 }
 
 #[test]
+fn names_in_the_environment_stay_as_they_are_written() {
+    let environment = [
+        ("FAKE_METADATA_ROLES__APP_ONE__INSTANCE_PROFILE_NAME", "Prof"),
+        ("FAKE_METADATA_ROLES__app__SOURCE", "generated"),
+        ("FAKE_METADATA_ROLES__New_Role__EXTENDED", "true"),
+        ("FAKE_METADATA_INSTANCE__TAGS__Name", "web"),
+        ("FAKE_METADATA_INSTANCE__TAGS__COST_CENTER", "12"),
+    ];
+    let config = load("[roles.App-One]\n[roles.App]\n[roles.app]\n", &environment, &[]).unwrap().config;
+    assert_eq!(config.roles().keys().collect::<Vec<_>>(), ["App", "App-One", "New_Role", "app"]);
+    let profile = config.roles()["App-One"].entry("App-One").instance_profile_name;
+    assert_eq!(profile.as_deref(), Some("Prof"));
+    let tags = config.instance.tags.unwrap();
+    assert_eq!(tags.into_keys().collect::<Vec<_>>(), ["COST_CENTER", "Name"]);
+    let default = load("", &[("FAKE_METADATA_ROLES__BASEIAMROLE__EXTENDED", "true")], &[]).unwrap().config;
+    assert_eq!(default.roles().keys().collect::<Vec<_>>(), [DEFAULT_ROLE]);
+}
+
+#[test]
 fn errors_name_the_place_the_key_and_the_remedy() {
     let refused = |text: &str| load(text, &[], &[]).unwrap_err();
     assert_eq!(
