@@ -292,7 +292,7 @@ fn read(layer: &Layer) -> Result<Config, ConfigError> {
 }
 
 /// Reads the table at `path`. A value from the environment or a flag that looked like TOML but is wanted
-/// as text (an account id, say) is read again as text.
+/// as text (an account id, say) is read again as text, and the other way round.
 fn read_as_written<T>(
     layer: &Layer,
     path: &KeyPath,
@@ -300,6 +300,8 @@ fn read_as_written<T>(
 ) -> Result<T, ConfigError> {
     let mut layer = layer.clone();
     let mut tried: Vec<KeyPath> = Vec::new();
+    // What was wrong in a list or table before that was read as text.
+    let mut inside: Option<(KeyPath, ConfigError)> = None;
     loop {
         let Some(table) = layer.table(path) else {
             return Err(value_error(&layer, path, "write a table".into()));
@@ -309,16 +311,22 @@ fn read_as_written<T>(
             Err(error) => error,
         };
         let wrong = path.join(&KeyPath::from(error.path()));
-        let origin = layer.origin(&wrong).cloned();
-        if let Some(origin @ (Origin::Environment(_) | Origin::Flag(_))) = origin
-            && !tried.contains(&wrong)
-            && let Some(text) = layer.scalar_text(&wrong)
-        {
-            layer.put(&wrong, Value::String(text), origin);
-            tried.push(wrong);
-            continue;
+        let told = value_error(&layer, &wrong, one_line(error.inner().message()));
+        let untried = wrong.ancestors().filter(|around| !tried.contains(around));
+        let again = untried.filter_map(|at| layer.other_form(&at).map(|form| (at, form))).next();
+        match again {
+            Some((at, form)) => {
+                if layer.value(&at).is_some_and(|value| value.is_table() || value.is_array()) {
+                    inside = Some((at.clone(), told));
+                }
+                layer.replace(&at, form);
+                tried.push(at);
+            }
+            None => {
+                let first = inside.filter(|(at, _)| wrong.ancestors().any(|around| around == *at));
+                return Err(first.map_or(told, |(_, first)| first));
+            }
         }
-        return Err(value_error(&layer, &wrong, one_line(error.inner().message())));
     }
 }
 

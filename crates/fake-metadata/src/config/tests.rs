@@ -106,6 +106,42 @@ fn names_in_the_environment_stay_as_they_are_written() {
 }
 
 #[test]
+fn text_is_taken_as_it_was_typed() {
+    let texts =
+        ["1.10", "1e3", "0x10", "42 # note", "007", "1_000", "true", "2026-01-02", "{}", "[1]", "{a=1}"];
+    for typed in texts.into_iter().chain(["2026-01-02 03:04:05Z", "", "+1", " 1", "[\"a\"] # b"]) {
+        let config = |flags: &[(&str, &str)]| load("", &[], flags).map(|loaded| loaded.config).unwrap();
+        let tag = config(&[("instance.tags.V", typed)]).instance.tags.unwrap();
+        assert_eq!(tag["V"], typed);
+        assert_eq!(config(&[("instance.user-data", typed)]).instance.user_data.as_deref(), Some(typed));
+        if typed != "true" && !typed.starts_with(['{', '[']) {
+            assert_eq!(config(&[("instance.group-name", typed)]).instance.group_name.as_deref(), Some(typed));
+        }
+        let environment = [("FAKE_METADATA_INSTANCE__TAGS__V", typed)];
+        let config = load("[instance.tags]\nV = \"file\"\n", &environment, &[]).unwrap().config;
+        assert_eq!(config.instance.tags.unwrap()["V"], typed);
+    }
+    let config = load("", &[], &[("instance.tags", "{ V = 1.10, W = 0x1 }")]).unwrap().config;
+    assert_eq!(config.instance.tags.unwrap().into_values().collect::<Vec<_>>(), ["1.10", "0x1"]);
+}
+
+#[test]
+fn what_is_typed_is_a_number_or_a_list_where_that_is_wanted() {
+    let environment =
+        [("FAKE_METADATA_HOP_LIMIT", "0x10"), ("FAKE_METADATA_INSTANCE__VERSIONS", "['a', 'b']")];
+    let flags = [("roles.app.duration", "1_000"), ("callers.default", "false")];
+    let config = load("", &environment, &flags).unwrap().config;
+    assert_eq!(config.hop_limit.map(HopLimit::get), Some(16));
+    assert_eq!(config.instance.versions.as_deref().unwrap(), ["a", "b"]);
+    assert_eq!(config.roles()["app"].source.duration.map(|d| d.0.as_secs()), Some(1000));
+    assert_eq!(config.callers.default, Some(DefaultRole::Switch(false)));
+    let refused = load("", &[], &[("hop-limit", "0x50")]).unwrap_err();
+    assert_eq!(refused, "option --set hop-limit=0x50: hop-limit: 80 is not between 1 and 64");
+    let refused = load("", &[], &[("instance.tags", "{ V = [1] }")]).unwrap_err();
+    assert!(refused.contains("instance.tags.V: invalid type: sequence, expected a string"), "{refused}");
+}
+
+#[test]
 fn errors_name_the_place_the_key_and_the_remedy() {
     let refused = |text: &str| load(text, &[], &[]).unwrap_err();
     assert_eq!(
