@@ -5,7 +5,7 @@
 use super::DEFAULT_ROLE;
 use super::error::Origin;
 use super::keys::{self, KeyPath};
-use super::layer::Layer;
+use super::layer::{Layer, toml_value};
 
 const PREFIX: &str = "FAKE_METADATA_";
 /// Variables with the prefix that name places, not keys of the configuration.
@@ -14,6 +14,8 @@ const PLACES: [&str; 3] = ["CONFIG", "STATE_DIR", "CONTROL"];
 /// fake-metadata: no key of ours. Followed by nothing, or by an underscore and more.
 /// Source: Kubernetes, "Service: environment variables"; Docker, "Legacy container links".
 const LINKS: [&str; 3] = ["SERVICE_HOST", "SERVICE_PORT", "ENV"];
+/// Keys whose items may stand with commas between them.
+const LISTS: [&str; 2] = ["listen", "hosts"];
 /// What the original fake-metadata service was configured with.
 const ORIGINAL: [(&str, [&str; 2]); 2] = [
     ("EC2_LOCAL_HOSTNAME", ["instance", "public-hostname"]),
@@ -38,8 +40,11 @@ pub(super) fn layer(variables: &[(String, String)], file: &Layer) -> Layer {
         {
             let path =
                 key.split("__").fold(KeyPath::root(), |path, part| path.key(&name_in(&path, part, &roles)));
-            if path == KeyPath::root().key("listen") && !value.starts_with('[') {
-                let many = value.split(',').map(|a| toml::Value::String(a.trim().into())).collect();
+            let is_list = LISTS.iter().any(|key| path == KeyPath::root().key(key));
+            if is_list && toml_value(value).is_none() {
+                // An IPv6 address has a bracket too, so TOML is what can be read as TOML.
+                let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
+                let many = items.map(|item| toml::Value::String(item.into())).collect();
                 layer.put(&path, toml::Value::Array(many), origin);
             } else {
                 layer.set(&path, value, origin);

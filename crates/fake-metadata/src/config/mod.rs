@@ -10,6 +10,7 @@ mod environment;
 mod error;
 mod keys;
 mod layer;
+mod list;
 mod recorded;
 mod role;
 
@@ -45,7 +46,8 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:8000";
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct Config {
-    listen: Option<OneOrMany<SocketAddr>>,
+    #[serde(deserialize_with = "list::one_or_many")]
+    listen: Vec<SocketAddr>,
     /// Whether requests without a session token are answered (IMDSv1).
     pub(crate) tokens: imds::TokenMode,
     /// Whether anything is answered at all.
@@ -53,6 +55,7 @@ pub(crate) struct Config {
     /// EC2's HttpPutResponseHopLimit, 1 to 64. Unset: token replies always arrive.
     pub(crate) hop_limit: Option<HopLimit>,
     /// Names that a `Host` header may carry beside address literals and localhost.
+    #[serde(deserialize_with = "list::one_or_many")]
     pub(crate) hosts: Vec<String>,
     /// Another metadata service, to which everything but roles is passed on.
     pub(crate) upstream: Option<upstream::Address>,
@@ -78,13 +81,6 @@ pub(crate) struct Config {
     pub(crate) log: LogSettings,
     /// `fake-metadata-setup`'s table; not read here.
     network: Option<serde::de::IgnoredAny>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-enum OneOrMany<T> {
-    One(T),
-    Many(Vec<T>),
 }
 
 /// EC2's HttpPutResponseHopLimit: 1 to 64.
@@ -113,10 +109,9 @@ impl TryFrom<i64> for HopLimit {
 impl Config {
     /// The addresses to listen on.
     pub(crate) fn listen(&self) -> Vec<SocketAddr> {
-        match &self.listen {
-            Some(OneOrMany::One(address)) => vec![*address],
-            Some(OneOrMany::Many(addresses)) if !addresses.is_empty() => addresses.clone(),
-            _ => vec![DEFAULT_LISTEN.parse().expect("a literal address and port")],
+        match self.listen.as_slice() {
+            [] => vec![DEFAULT_LISTEN.parse().expect("a literal address and port")],
+            addresses => addresses.to_vec(),
         }
     }
 

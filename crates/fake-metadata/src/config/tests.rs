@@ -142,6 +142,38 @@ fn what_is_typed_is_a_number_or_a_list_where_that_is_wanted() {
 }
 
 #[test]
+fn addresses_and_hosts_are_one_or_many() {
+    let config =
+        load("listen = [\"[::1]:1\", \"127.0.0.1:2\"]\nhosts = \"a.test\"", &[], &[]).unwrap().config;
+    assert_eq!((config.listen().len(), config.hosts), (2, vec!["a.test".to_owned()]));
+    for many in ["[::1]:1, 127.0.0.1:2", "[\"[::1]:1\", \"127.0.0.1:2\"]", "[::1]:1,127.0.0.1:2,"] {
+        let environment = [("FAKE_METADATA_LISTEN", many), ("FAKE_METADATA_HOSTS", "a.test,b.test")];
+        let config = load("", &environment, &[]).unwrap().config;
+        assert_eq!(config.listen(), ["[::1]:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()]);
+        assert_eq!(config.hosts, ["a.test", "b.test"]);
+    }
+    let write = "write ADDRESS:PORT, as in 127.0.0.1:8000 or [::1]:8000 (port 0 is a free one)";
+    for (text, place) in [
+        ("listen = \"localhost:1\"", "config.toml:1: listen: \"localhost:1\": "),
+        ("listen = [\n  \"127.0.0.1:1\",\n  \"::1\",\n]", "config.toml:3: listen[1]: \"::1\": "),
+        ("listen = [8000]", "config.toml:1: listen[0]: 8000: "),
+        (
+            "listen = 8000",
+            "config.toml:1: listen: invalid type: integer `8000`, expected a text or a list of texts: ",
+        ),
+    ] {
+        assert_eq!(load(text, &[], &[]).unwrap_err(), format!("{place}{write}"));
+    }
+    let refused = load("", &[("FAKE_METADATA_LISTEN", "127.0.0.1:1,8000")], &[]).unwrap_err();
+    assert_eq!(refused, format!("environment variable FAKE_METADATA_LISTEN: listen[1]: \"8000\": {write}"));
+    let refused = load("hosts = 5", &[], &[]).unwrap_err();
+    assert!(
+        refused.ends_with("write a host name, as in \"metadata.example.internal\", or a list of them"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn errors_name_the_place_the_key_and_the_remedy() {
     let refused = |text: &str| load(text, &[], &[]).unwrap_err();
     assert_eq!(
