@@ -76,6 +76,28 @@ def test_run_gives_boto3_the_role_whatever_the_users_own_files_say(fake_metadata
     assert result.stdout.startswith("iam-role ASIA"), result
 
 
+def test_run_is_asked_directly_where_a_proxy_is_set(fake_metadata):
+    """Botocore and curl ask a proxy even for 127.0.0.1, and this one does not exist."""
+    proxies = {name: "http://127.0.0.1:1" for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY")}
+    curl = 'curl -s -o /dev/null -w %{http_code} "$AWS_EC2_METADATA_SERVICE_ENDPOINT/"'
+    boto = "import boto3; print(boto3.Session().get_credentials().method)"
+    for lists in ({}, {"NO_PROXY": "example.test"}, {"no_proxy": "example.test"}, {"NO_PROXY": "*"}):
+        assert fake_metadata("run", "--", "sh", "-c", curl, env={**proxies, **lists}).stdout == "200"
+        result = fake_metadata("run", "--", sys.executable, "-c", boto, env={**proxies, **lists})
+        assert result.stdout == "iam-role\n", result
+
+
+def test_run_keeps_what_is_asked_without_a_proxy(fake_metadata):
+    def lists(**env):
+        lines = fake_metadata("run", "--", "env", env=env).stdout.splitlines()
+        return {k: v for k, v in (line.split("=", 1) for line in lines) if k.lower() == "no_proxy"}
+
+    assert lists() == {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    assert set(lists(NO_PROXY="a.test,b.test").values()) == {"a.test,b.test,127.0.0.1"}
+    assert lists(NO_PROXY="a.test", no_proxy="b.test") == {"NO_PROXY": "a.test,127.0.0.1", "no_proxy": "b.test,127.0.0.1"}
+    assert set(lists(no_proxy="*").values()) == {"*"}
+
+
 def test_run_frees_its_port_with_its_command(fake_metadata):
     url = fake_metadata("run", "--", "sh", "-c", "echo $AWS_EC2_METADATA_SERVICE_ENDPOINT").stdout.strip()
     with pytest.raises(ConnectionRefusedError):

@@ -365,9 +365,12 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
         .map_err(|error| refusal::finish(&error, Cli::command(), words.get(1..).unwrap_or_default()))
 }
 
+/// What is said of an address to listen on that is none.
+pub(crate) const WRITE_ADDRESS_AND_PORT: &str =
+    "write ADDRESS:PORT, as in 127.0.0.1:8000 or [::1]:8000 (port 0 is a free one)";
+
 fn address_and_port(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| "write ADDRESS:PORT, as in 127.0.0.1:8000 or [::1]:8000 (port 0 is a free one)".into())
+    text.parse().map_err(|_| WRITE_ADDRESS_AND_PORT.into())
 }
 
 fn endpoint(text: &str) -> Result<Endpoint, String> {

@@ -1,7 +1,8 @@
 //! `run`: the service for the life of one command.
 
 use std::error::Error;
-use std::net::SocketAddr;
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::Arc;
@@ -48,6 +49,9 @@ const CONFLICTING: [&str; 19] = [
 ];
 /// The files an SDK reads before it asks for metadata.
 const FILES: [&str; 2] = ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"];
+
+/// Where a program finds out which addresses to ask without a proxy. Many read but one of them.
+const UNPROXIED: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 pub(super) fn run(args: Run) -> Outcome {
     let mut sources = args.configuration.sources();
@@ -112,6 +116,10 @@ fn child(args: &Run, address: SocketAddr) -> Result<ExitStatus, Box<dyn Error>> 
     if !args.keep_aws_files {
         command.envs(FILES.map(|name| (name, "/dev/null")));
     }
+    let listed = UNPROXIED.map(|name| std::env::var_os(name).filter(|list| !list.is_empty()));
+    let [upper, lower] = listed;
+    let both = [upper.clone().or(lower.clone()), lower.or(upper)];
+    command.envs(UNPROXIED.into_iter().zip(both.map(|list| unproxied(list, address.ip()))));
     let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT])?;
     let mut child = command.spawn().map_err(|e| format!("run {}: {e}", program.display()))?;
     let pid = Pid::from_raw(child.id().try_into()?);
@@ -126,6 +134,19 @@ fn child(args: &Run, address: SocketAddr) -> Result<ExitStatus, Box<dyn Error>> 
         }
     })?;
     Ok(child.wait()?)
+}
+
+/// A list of what is asked without a proxy, with our address in it: no proxy reaches this machine's loopback.
+fn unproxied(list: Option<OsString>, address: IpAddr) -> OsString {
+    match list {
+        // Stands for everything, and for nothing in particular once it is one of several.
+        Some(list) if list == "*" => list,
+        Some(mut list) => {
+            list.push(format!(",{address}"));
+            list
+        }
+        None => address.to_string().into(),
+    }
 }
 
 /// The command's own code; 128 and the signal's number, as shells have it.

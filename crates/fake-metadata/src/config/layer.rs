@@ -16,6 +16,28 @@ use super::keys::KeyPath;
 pub(super) struct Layer {
     pub(super) values: Table,
     pub(super) origins: BTreeMap<KeyPath, Origin>,
+    /// What was typed where the shell leaves no quotes, so that `1.10` can be a number or a text.
+    typed: BTreeMap<KeyPath, Typed>,
+}
+
+/// A value that was given without a type: both things that it can be.
+#[derive(Clone, Debug)]
+struct Typed {
+    text: String,
+    value: Value,
+}
+
+impl Typed {
+    /// Whether a number or date would not be written as it was typed. It is then taken as text where text
+    /// is wanted, even by a reader who would take the number.
+    fn is_lost_in_its_value(&self) -> bool {
+        match &self.value {
+            Value::Integer(n) => n.to_string() != self.text,
+            Value::Float(n) => n.to_string() != self.text,
+            Value::Datetime(d) => d.to_string() != self.text,
+            _ => false,
+        }
+    }
 }
 
 impl Layer {
@@ -34,17 +56,39 @@ impl Layer {
         let mut origins = BTreeMap::new();
         note_origins(document.get_ref(), &KeyPath::root(), &at, &mut origins);
         let values = toml::from_str(text).map_err(syntax)?;
-        Ok(Layer { values, origins })
+        Ok(Layer { values, origins, typed: BTreeMap::new() })
     }
 
     /// Sets one value, given as TOML where it is any (`true`, `2`, `["a"]`) and as text otherwise.
     pub(super) fn set(&mut self, path: &KeyPath, text: &str, origin: Origin) {
-        let value = toml_value(text).unwrap_or_else(|| Value::String(text.into()));
-        self.put(path, value, origin);
+        let Some((value, written)) = toml_value(text) else {
+            return self.put(path, Value::String(text.into()), origin);
+        };
+        self.put(path, value.clone(), origin);
+        let mut typed = BTreeMap::from([(path.clone(), Typed { text: text.into(), value })]);
+        for (below, text) in written {
+            let path = path.join(&below);
+            if let Some(value) = self.value(&path).cloned() {
+                typed.insert(path, Typed { text, value });
+            }
+        }
+        for (path, typed) in typed {
+            if typed.is_lost_in_its_value() {
+                self.replace(&path, Value::String(typed.text.clone()));
+            }
+            self.typed.insert(path, typed);
+        }
     }
 
-    /// Sets one value to a text, whatever it looks like.
+    /// Sets one value, which has its type already.
     pub(super) fn put(&mut self, path: &KeyPath, value: Value, origin: Origin) {
+        self.replace(path, value);
+        self.origins.insert(path.clone(), origin);
+        self.typed.retain(|known, _| !known.ancestors().any(|around| around == *path));
+    }
+
+    /// Puts another value in the place of one.
+    pub(super) fn replace(&mut self, path: &KeyPath, value: Value) {
         let mut table = &mut self.values;
         let keys = path.keys();
         let Some((last, parents)) = keys.split_last() else { return };
@@ -59,7 +103,6 @@ impl Layer {
             }
         }
         table.insert(last.clone(), value);
-        self.origins.insert(path.clone(), origin);
     }
 
     /// The table at `path`.
@@ -67,21 +110,27 @@ impl Layer {
         path.keys().iter().try_fold(&self.values, |table, key| table.get(key)?.as_table())
     }
 
-    /// The text of the number, truth value or date at `path`.
-    pub(super) fn scalar_text(&self, path: &KeyPath) -> Option<String> {
+    /// The value at `path`, unless it is in an array.
+    pub(super) fn value(&self, path: &KeyPath) -> Option<&Value> {
         let last = path.keys().pop()?;
-        match self.table(&path.parent()?)?.get(&last)? {
-            Value::Integer(n) => Some(n.to_string()),
-            Value::Float(n) => Some(n.to_string()),
-            Value::Boolean(b) => Some(b.to_string()),
-            Value::Datetime(d) => Some(d.to_string()),
-            _ => None,
-        }
+        self.table(&path.parent()?)?.get(&last)
+    }
+
+    /// The other thing that was perhaps meant by what was typed for `path`: a text that looks like a number
+    /// or a list, or that number or list.
+    pub(super) fn other_form(&self, path: &KeyPath) -> Option<Value> {
+        let typed = self.typed.get(path)?;
+        let text = Value::String(typed.text.clone());
+        let other = if *self.value(path)? == text { typed.value.clone() } else { text };
+        Some(other)
     }
 
     /// Lays `over` on top of this layer: tables are merged, everything else is replaced.
     pub(super) fn lay(&mut self, over: Layer) {
         merge(&mut self.values, over.values);
+        let replaced = |path: &KeyPath| path.ancestors().any(|around| over.origins.contains_key(&around));
+        self.typed.retain(|path, _| !replaced(path));
+        self.typed.extend(over.typed);
         self.origins.extend(over.origins);
     }
 
@@ -91,9 +140,31 @@ impl Layer {
     }
 }
 
-/// The TOML value that `text` is, `None` where it is none.
-fn toml_value(text: &str) -> Option<Value> {
-    toml::from_str::<Table>(&format!("value = {text}")).ok().filter(|t| t.len() == 1)?.remove("value")
+/// The TOML value that `text` is, and how the numbers, truth values and dates in its tables are written; `None`
+/// where it is none. A value and a comment are none: nobody comments there.
+pub(super) fn toml_value(text: &str) -> Option<(Value, Vec<(KeyPath, String)>)> {
+    let line = format!("value = {text}");
+    let document = DeTable::parse(&line).ok()?;
+    let value = document.get_ref().get("value")?;
+    if document.get_ref().len() != 1 || value.span().end != line.trim_end().len() {
+        return None;
+    }
+    let mut written = Vec::new();
+    if let DeValue::Table(table) = value.get_ref() {
+        note_written(table, &KeyPath::root(), &line, &mut written);
+    }
+    Some((toml::from_str::<Table>(&line).ok()?.remove("value")?, written))
+}
+
+fn note_written(table: &DeTable<'_>, path: &KeyPath, line: &str, written: &mut Vec<(KeyPath, String)>) {
+    for (key, value) in table {
+        let path = path.key(key.get_ref());
+        match value.get_ref() {
+            DeValue::Table(inner) => note_written(inner, &path, line, written),
+            DeValue::String(_) | DeValue::Array(_) => {}
+            _ => written.extend(line.get(value.span()).map(|text| (path, text.to_owned()))),
+        }
+    }
 }
 
 fn merge(under: &mut Table, over: Table) {

@@ -10,6 +10,7 @@ mod environment;
 mod error;
 mod keys;
 mod layer;
+mod list;
 mod recorded;
 mod role;
 
@@ -45,7 +46,8 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:8000";
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct Config {
-    listen: Option<OneOrMany<SocketAddr>>,
+    #[serde(deserialize_with = "list::one_or_many")]
+    listen: Vec<SocketAddr>,
     /// Whether requests without a session token are answered (IMDSv1).
     pub(crate) tokens: imds::TokenMode,
     /// Whether anything is answered at all.
@@ -53,6 +55,7 @@ pub(crate) struct Config {
     /// EC2's HttpPutResponseHopLimit, 1 to 64. Unset: token replies always arrive.
     pub(crate) hop_limit: Option<HopLimit>,
     /// Names that a `Host` header may carry beside address literals and localhost.
+    #[serde(deserialize_with = "list::one_or_many")]
     pub(crate) hosts: Vec<String>,
     /// Another metadata service, to which everything but roles is passed on.
     pub(crate) upstream: Option<upstream::Address>,
@@ -78,13 +81,6 @@ pub(crate) struct Config {
     pub(crate) log: LogSettings,
     /// `fake-metadata-setup`'s table; not read here.
     network: Option<serde::de::IgnoredAny>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-enum OneOrMany<T> {
-    One(T),
-    Many(Vec<T>),
 }
 
 /// EC2's HttpPutResponseHopLimit: 1 to 64.
@@ -113,10 +109,9 @@ impl TryFrom<i64> for HopLimit {
 impl Config {
     /// The addresses to listen on.
     pub(crate) fn listen(&self) -> Vec<SocketAddr> {
-        match &self.listen {
-            Some(OneOrMany::One(address)) => vec![*address],
-            Some(OneOrMany::Many(addresses)) if !addresses.is_empty() => addresses.clone(),
-            _ => vec![DEFAULT_LISTEN.parse().expect("a literal address and port")],
+        match self.listen.as_slice() {
+            [] => vec![DEFAULT_LISTEN.parse().expect("a literal address and port")],
+            addresses => addresses.to_vec(),
         }
     }
 
@@ -243,7 +238,7 @@ impl Sources {
             folder = path.parent().unwrap_or(Path::new("")).to_owned();
             layer.lay(Layer::from_file(&text, path)?);
         }
-        layer.lay(environment::layer(&self.environment));
+        layer.lay(environment::layer(&self.environment, &layer));
         let mut flags = Layer::default();
         for (typed, path, value) in &self.flags {
             flags.set(path, value, Origin::Flag(typed.clone()));
@@ -301,7 +296,7 @@ fn read(layer: &Layer) -> Result<Config, ConfigError> {
 }
 
 /// Reads the table at `path`. A value from the environment or a flag that looked like TOML but is wanted
-/// as text (an account id, say) is read again as text.
+/// as text (an account id, say) is read again as text, and the other way round.
 fn read_as_written<T>(
     layer: &Layer,
     path: &KeyPath,
@@ -309,6 +304,8 @@ fn read_as_written<T>(
 ) -> Result<T, ConfigError> {
     let mut layer = layer.clone();
     let mut tried: Vec<KeyPath> = Vec::new();
+    // What was wrong in a list or table before that was read as text.
+    let mut inside: Option<(KeyPath, ConfigError)> = None;
     loop {
         let Some(table) = layer.table(path) else {
             return Err(value_error(&layer, path, "write a table".into()));
@@ -318,16 +315,22 @@ fn read_as_written<T>(
             Err(error) => error,
         };
         let wrong = path.join(&KeyPath::from(error.path()));
-        let origin = layer.origin(&wrong).cloned();
-        if let Some(origin @ (Origin::Environment(_) | Origin::Flag(_))) = origin
-            && !tried.contains(&wrong)
-            && let Some(text) = layer.scalar_text(&wrong)
-        {
-            layer.put(&wrong, Value::String(text), origin);
-            tried.push(wrong);
-            continue;
+        let told = value_error(&layer, &wrong, one_line(error.inner().message()));
+        let untried = wrong.ancestors().filter(|around| !tried.contains(around));
+        let again = untried.filter_map(|at| layer.other_form(&at).map(|form| (at, form))).next();
+        match again {
+            Some((at, form)) => {
+                if layer.value(&at).is_some_and(|value| value.is_table() || value.is_array()) {
+                    inside = Some((at.clone(), told));
+                }
+                layer.replace(&at, form);
+                tried.push(at);
+            }
+            None => {
+                let first = inside.filter(|(at, _)| wrong.ancestors().any(|around| around == *at));
+                return Err(first.map_or(told, |(_, first)| first));
+            }
         }
-        return Err(value_error(&layer, &wrong, one_line(error.inner().message())));
     }
 }
 

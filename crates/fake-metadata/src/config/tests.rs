@@ -62,6 +62,117 @@ fn the_environment_reaches_into_tables_and_lists() {
     assert_eq!(config.listen().len(), 2);
 }
 
+/// A pod beside a service called fake-metadata, or a container linked to one, is given variables with our prefix.
+#[test]
+fn variables_of_kubernetes_and_docker_are_no_keys() {
+    let linked = [
+        ("FAKE_METADATA_SERVICE_HOST", "10.96.0.7"),
+        ("FAKE_METADATA_SERVICE_PORT", "80"),
+        ("FAKE_METADATA_SERVICE_PORT_HTTP", "80"),
+        ("FAKE_METADATA_PORT", "tcp://10.96.0.7:80"),
+        ("FAKE_METADATA_PORT_80_TCP", "tcp://10.96.0.7:80"),
+        ("FAKE_METADATA_PORT_80_TCP_PROTO", "tcp"),
+        ("FAKE_METADATA_PORT_80_TCP_ADDR", "10.96.0.7"),
+        ("FAKE_METADATA_PORT_53_UDP_PORT", "53"),
+        ("FAKE_METADATA_NAME", "/web/fake-metadata"),
+        ("FAKE_METADATA_ENV_TZ", "UTC"),
+    ];
+    load("", &linked, &[]).unwrap();
+    for typed in
+        [("FAKE_METADATA_PORT", "8000"), ("FAKE_METADATA_PORTS", "1"), ("FAKE_METADATA_PORT_X_TCP", "1")]
+    {
+        let refused = load("", &[typed], &[]).unwrap_err();
+        assert!(refused.contains("unknown key port"), "{refused}");
+    }
+}
+
+#[test]
+fn names_in_the_environment_stay_as_they_are_written() {
+    let environment = [
+        ("FAKE_METADATA_ROLES__APP_ONE__INSTANCE_PROFILE_NAME", "Prof"),
+        ("FAKE_METADATA_ROLES__app__SOURCE", "generated"),
+        ("FAKE_METADATA_ROLES__New_Role__EXTENDED", "true"),
+        ("FAKE_METADATA_INSTANCE__TAGS__Name", "web"),
+        ("FAKE_METADATA_INSTANCE__TAGS__COST_CENTER", "12"),
+    ];
+    let config = load("[roles.App-One]\n[roles.App]\n[roles.app]\n", &environment, &[]).unwrap().config;
+    assert_eq!(config.roles().keys().collect::<Vec<_>>(), ["App", "App-One", "New_Role", "app"]);
+    let profile = config.roles()["App-One"].entry("App-One").instance_profile_name;
+    assert_eq!(profile.as_deref(), Some("Prof"));
+    let tags = config.instance.tags.unwrap();
+    assert_eq!(tags.into_keys().collect::<Vec<_>>(), ["COST_CENTER", "Name"]);
+    let default = load("", &[("FAKE_METADATA_ROLES__BASEIAMROLE__EXTENDED", "true")], &[]).unwrap().config;
+    assert_eq!(default.roles().keys().collect::<Vec<_>>(), [DEFAULT_ROLE]);
+}
+
+#[test]
+fn text_is_taken_as_it_was_typed() {
+    let texts =
+        ["1.10", "1e3", "0x10", "42 # note", "007", "1_000", "true", "2026-01-02", "{}", "[1]", "{a=1}"];
+    for typed in texts.into_iter().chain(["2026-01-02 03:04:05Z", "", "+1", " 1", "[\"a\"] # b"]) {
+        let config = |flags: &[(&str, &str)]| load("", &[], flags).map(|loaded| loaded.config).unwrap();
+        let tag = config(&[("instance.tags.V", typed)]).instance.tags.unwrap();
+        assert_eq!(tag["V"], typed);
+        assert_eq!(config(&[("instance.user-data", typed)]).instance.user_data.as_deref(), Some(typed));
+        if typed != "true" && !typed.starts_with(['{', '[']) {
+            assert_eq!(config(&[("instance.group-name", typed)]).instance.group_name.as_deref(), Some(typed));
+        }
+        let environment = [("FAKE_METADATA_INSTANCE__TAGS__V", typed)];
+        let config = load("[instance.tags]\nV = \"file\"\n", &environment, &[]).unwrap().config;
+        assert_eq!(config.instance.tags.unwrap()["V"], typed);
+    }
+    let config = load("", &[], &[("instance.tags", "{ V = 1.10, W = 0x1 }")]).unwrap().config;
+    assert_eq!(config.instance.tags.unwrap().into_values().collect::<Vec<_>>(), ["1.10", "0x1"]);
+}
+
+#[test]
+fn what_is_typed_is_a_number_or_a_list_where_that_is_wanted() {
+    let environment =
+        [("FAKE_METADATA_HOP_LIMIT", "0x10"), ("FAKE_METADATA_INSTANCE__VERSIONS", "['a', 'b']")];
+    let flags = [("roles.app.duration", "1_000"), ("callers.default", "false")];
+    let config = load("", &environment, &flags).unwrap().config;
+    assert_eq!(config.hop_limit.map(HopLimit::get), Some(16));
+    assert_eq!(config.instance.versions.as_deref().unwrap(), ["a", "b"]);
+    assert_eq!(config.roles()["app"].source.duration.map(|d| d.0.as_secs()), Some(1000));
+    assert_eq!(config.callers.default, Some(DefaultRole::Switch(false)));
+    let refused = load("", &[], &[("hop-limit", "0x50")]).unwrap_err();
+    assert_eq!(refused, "option --set hop-limit=0x50: hop-limit: 80 is not between 1 and 64");
+    let refused = load("", &[], &[("instance.tags", "{ V = [1] }")]).unwrap_err();
+    assert!(refused.contains("instance.tags.V: invalid type: sequence, expected a string"), "{refused}");
+}
+
+#[test]
+fn addresses_and_hosts_are_one_or_many() {
+    let config =
+        load("listen = [\"[::1]:1\", \"127.0.0.1:2\"]\nhosts = \"a.test\"", &[], &[]).unwrap().config;
+    assert_eq!((config.listen().len(), config.hosts), (2, vec!["a.test".to_owned()]));
+    for many in ["[::1]:1, 127.0.0.1:2", "[\"[::1]:1\", \"127.0.0.1:2\"]", "[::1]:1,127.0.0.1:2,"] {
+        let environment = [("FAKE_METADATA_LISTEN", many), ("FAKE_METADATA_HOSTS", "a.test,b.test")];
+        let config = load("", &environment, &[]).unwrap().config;
+        assert_eq!(config.listen(), ["[::1]:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()]);
+        assert_eq!(config.hosts, ["a.test", "b.test"]);
+    }
+    let write = "write ADDRESS:PORT, as in 127.0.0.1:8000 or [::1]:8000 (port 0 is a free one)";
+    for (text, place) in [
+        ("listen = \"localhost:1\"", "config.toml:1: listen: \"localhost:1\": "),
+        ("listen = [\n  \"127.0.0.1:1\",\n  \"::1\",\n]", "config.toml:3: listen[1]: \"::1\": "),
+        ("listen = [8000]", "config.toml:1: listen[0]: 8000: "),
+        (
+            "listen = 8000",
+            "config.toml:1: listen: invalid type: integer `8000`, expected a text or a list of texts: ",
+        ),
+    ] {
+        assert_eq!(load(text, &[], &[]).unwrap_err(), format!("{place}{write}"));
+    }
+    let refused = load("", &[("FAKE_METADATA_LISTEN", "127.0.0.1:1,8000")], &[]).unwrap_err();
+    assert_eq!(refused, format!("environment variable FAKE_METADATA_LISTEN: listen[1]: \"8000\": {write}"));
+    let refused = load("hosts = 5", &[], &[]).unwrap_err();
+    assert!(
+        refused.ends_with("write a host name, as in \"metadata.example.internal\", or a list of them"),
+        "{refused}"
+    );
+}
+
 #[test]
 fn errors_name_the_place_the_key_and_the_remedy() {
     let refused = |text: &str| load(text, &[], &[]).unwrap_err();

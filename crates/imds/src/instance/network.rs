@@ -4,6 +4,7 @@ mod blocks;
 mod completion;
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use super::spec::{HostnameType, InterfaceSpec};
 use super::value::{Checked, refuse};
@@ -64,12 +65,16 @@ pub(super) fn interfaces(spec: &InstanceSpec, owner: &Owner<'_>) -> Checked<Vec<
         specs.push(Numbered { key: String::new(), device: 0, card: None, spec: own });
     }
     specs.sort_by_key(|entry| (!entry.is_primary(), entry.card, entry.device));
+    let listed = spec.interfaces.iter().filter_map(|interface| interface.local_ipv4s.as_ref()).flatten();
+    let stated: Vec<Ipv4Addr> =
+        listed.chain(&spec.local_ipv4).filter_map(|address| address.parse().ok()).collect();
     let mut complete: Vec<Interface> = Vec::with_capacity(specs.len());
     for mut entry in specs {
         if entry.is_primary() {
             entry.spec = with_top_level(entry.spec, &entry.key, spec)?;
         }
-        let interface = Completion { entry: &entry, owner, others: &complete }.interface()?;
+        let interface =
+            Completion { entry: &entry, owner, others: &complete, stated: &stated }.interface()?;
         for (leaf, of) in SHARED_BY_NONE {
             for other in &complete {
                 if let Some(twice) = of(&interface).into_iter().find(|value| of(other).contains(value)) {

@@ -315,6 +315,17 @@ fn a_second_interface_needs_next_to_nothing() {
 }
 
 #[test]
+fn a_made_up_address_is_none_that_is_given_to_an_interface() {
+    for (text, primary) in [
+        ("[[interfaces]]\n[[interfaces]]\nlocal-ipv4s = ['172.31.16.10', '172.31.16.11']", "172.31.16.12"),
+        ("local-ipv4 = '172.31.16.10'\n[[interfaces]]\ndevice-number = 1", "172.31.16.10"),
+        ("[[interfaces]]\ndevice-number = 1\nlocal-ipv4s = '172.31.16.10'", "172.31.16.11"),
+    ] {
+        assert_eq!(leaf(&service(text), "local-ipv4"), primary, "{text}");
+    }
+}
+
+#[test]
 fn user_data_comes_as_text_or_base64() {
     for text in ["user-data = 'hello'", "user-data-base64 = 'aGVs\nbG8='"] {
         let text = text.replace('\n', "\\n").replace("'aGVs\\nbG8='", "\"aGVs\\nbG8=\"");

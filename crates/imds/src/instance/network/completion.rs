@@ -19,6 +19,8 @@ pub(super) struct Completion<'a> {
     pub(super) owner: &'a Owner<'a>,
     /// The interfaces that are complete already, the primary one first.
     pub(super) others: &'a [Interface],
+    /// The private addresses that the specification gives to any interface.
+    pub(super) stated: &'a [Ipv4Addr],
 }
 
 impl Completion<'_> {
@@ -136,11 +138,11 @@ impl Completion<'_> {
         Ok((addresses.iter().map(Ipv4Addr::to_string).collect(), blocks))
     }
 
-    /// An address of the subnet that no other interface has.
+    /// An address of the subnet that no other interface has or will have.
     fn free(&self, subnet: Cidr4) -> Option<Ipv4Addr> {
         let taken = |address: &Ipv4Addr| {
             let text = address.to_string();
-            self.others.iter().any(|other| other.local_ipv4s.contains(&text))
+            self.stated.contains(address) || self.others.iter().any(|other| other.local_ipv4s.contains(&text))
         };
         (0..256).map(|number| subnet.address(number)).find(|address| !taken(address))
     }
