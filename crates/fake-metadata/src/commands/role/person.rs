@@ -4,10 +4,12 @@ use std::io::{self, BufRead, Write};
 
 use credentials::Person;
 
+use crate::places::environment;
+
 /// This process's person: their environment, and questions on their terminal. `session_name` names the
 /// sessions of roles whose profile does not.
 pub(super) fn person(session_name: String) -> Person {
-    Person { environment: std::env::vars().collect(), session_name, ask_code: Box::new(ask_code) }
+    Person { environment: environment().collect(), session_name, ask_code: Box::new(ask_code) }
 }
 
 /// Asks on standard error, and reads a line of standard input.
