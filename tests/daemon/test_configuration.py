@@ -2,7 +2,10 @@
 
 import ipaddress
 import json
+import os
 import re
+
+from support.daemon import run
 
 LEAF = "/latest/meta-data/"
 
@@ -147,3 +150,13 @@ def test_without_a_role_there_is_no_iam_but_an_identity(serve):
     for path in ("iam/", "iam/info", "iam/security-credentials/", "iam/security-credentials/BaseIAMRole"):
         assert imds.get(LEAF + path).status == 404
     assert imds.meta("identity-credentials/ec2/security-credentials/") == "ec2-instance"
+
+
+def test_a_variable_that_is_no_text_is_left_out(serve, binary):
+    """As in a locale that is not UTF-8; and it does not hide the others."""
+    env = {"FOO": os.fsdecode(b"\xff"), os.fsdecode(b"B\xe9"): "x", "FAKE_METADATA_INSTANCE__REGION": "eu-west-3"}
+    daemon = serve(env=env)
+    assert daemon.imds.meta("placement/region") == "eu-west-3"
+    feed = ("role", "feed", "BaseIAMRole", "--once", "--profile", "nobodys", "--control", str(daemon.control))
+    fed = run(binary, *feed, env=env)
+    assert fed.returncode == 1 and "nobodys" in fed.stderr, fed

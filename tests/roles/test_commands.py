@@ -180,3 +180,44 @@ def test_without_a_daemon_the_error_says_so(binary, tmp_path):
     result = run(binary, "role", "list", "--control", str(tmp_path / "none.sock"))
     assert result.returncode == 1
     assert "is it running?" in result.stderr
+
+
+KEYS = """
+[callers]
+default = "Prof"
+[roles.Prof]
+source = "static"
+profile = "work"
+[aws]
+credentials-file = "{file}"
+"""
+
+
+@pytest.fixture
+def profiles(serve, tmp_path):
+    """A daemon whose default role serves the keys of a profile; there is another one, `temp`."""
+    file = tmp_path / "credentials"
+    keys = [f"[{name}]\naws_access_key_id = AKIA{name.upper():0>16}\naws_secret_access_key = secret\n" for name in ("work", "temp")]
+    file.write_text("".join(keys))
+    return serve(KEYS.format(file=file))
+
+
+def test_a_choice_that_cannot_be_kept_changes_nothing(profiles):
+    daemon = profiles
+    work = served(daemon, "Prof")["AccessKeyId"]
+    assert work.endswith("WORK")
+    changes = daemon.state / "changes.json"
+    changes.mkdir()  # what nobody can write or remove as a file, root least of all
+    assert "changes.json" in role(daemon, "use", "Prof", "--profile", "temp", "--persist", code=1)
+    assert served(daemon, "Prof")["AccessKeyId"] == work
+    changes.rmdir()
+    role(daemon, "use", "Prof", "--profile", "temp", "--persist")
+    temp = served(daemon, "Prof")["AccessKeyId"]
+    assert temp.endswith("TEMP")
+    changes.unlink()
+    changes.mkdir()
+    reset = run(daemon.binary, "reload", "--reset", "--control", str(daemon.control))
+    assert reset.returncode == 1 and "changes.json" in reset.stderr, reset
+    assert served(daemon, "Prof")["AccessKeyId"] == temp
+    status = json.loads(run(daemon.binary, "status", "--json", "--control", str(daemon.control)).stdout)
+    assert [change["kept-across-restart"] for change in status["changes"]] == [True, True]

@@ -16,7 +16,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::client::Endpoint;
 use crate::config::{KeyPath, Sources};
-use crate::places::{Surroundings, default_config};
+use crate::places::{Surroundings, default_config, environment};
 
 pub(crate) use event::{AddEvent, EventCommand, EventFlags, script as event_script};
 pub(crate) use fault::FaultCommand;
@@ -407,7 +407,7 @@ impl Configuration {
         }
         let file = self.config.clone().or_else(default_config);
         let aws = Surroundings::read().aws();
-        Sources { file, environment: std::env::vars().collect(), flags, events: Vec::new(), aws }
+        Sources { file, environment: environment().collect(), flags, events: Vec::new(), aws }
     }
 }
 

@@ -11,6 +11,12 @@ const SYSTEM_CONTROL: &str = "/run/fake-metadata/control.sock";
 /// The AWS files of the packaged daemon.
 const SYSTEM_AWS: &str = "/etc/fake-metadata/aws";
 
+/// This process's environment, without what is no text: a variable in another encoding is none of ours.
+pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 /// What the places depend on, read once at start.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Surroundings {

@@ -334,12 +334,24 @@ impl State {
         let same_roles = Arc::ptr_eq(&next.loaded, &world.loaded)
             && next.given.is_same(&world.given)
             && next.changes.profiles().eq(world.changes.profiles());
-        if !same_roles {
-            let (specs, settings) = next.role_specs();
-            self.store.replace(&specs, &settings).map_err(|e| roles::refuse(&next.loaded, e))?;
+        let roles = (!same_roles).then(|| next.role_specs());
+        let refused = |e| roles::refuse(&next.loaded, e);
+        if let Some((specs, settings)) = &roles {
+            credentials::Store::check(specs, settings).map_err(refused)?;
         }
-        if next.changes.kept() != world.changes.kept() {
-            live::save(&self.directory, &next.changes).map_err(ConfigError::state)?;
+        // The disk before the store: what cannot be kept changes no credentials.
+        let keep = |changes: &Changes| live::save(&self.directory, changes).map_err(ConfigError::state);
+        let kept_differs = next.changes.kept() != world.changes.kept();
+        if kept_differs {
+            keep(&next.changes)?;
+        }
+        if let Some((specs, settings)) = &roles
+            && let Err(error) = self.store.replace(specs, settings)
+        {
+            if kept_differs && let Err(error) = keep(&world.changes) {
+                log::error!("take a refused change back: {error}; after a restart it is in force");
+            }
+            return Err(refused(error).into());
         }
         self.live.store(Arc::new(live));
         *world = next;

@@ -61,15 +61,15 @@ impl Finder {
         }
     }
 
+    /// Whether the role of a connection's caller cannot be told before a container engine has answered.
+    pub(crate) fn must_wait(rules: &Rules, connection: &Connection) -> bool {
+        rules.decide(&facts(connection)) == Decision::NeedsContainer
+    }
+
     /// The role of a connection's caller. It may be one that was made while this waited: `live` does not
     /// know it then, what is served afterwards does.
     pub(crate) async fn role(&self, live: &Live, engines: &Engines, connection: &Connection) -> Grant {
-        let mut facts = Facts {
-            address: connection.peer.address.ip(),
-            local: connection.peer.local,
-            container: None,
-            user: None,
-        };
+        let mut facts = facts(connection);
         loop {
             match live.rules.decide(&facts) {
                 Decision::Grant(grant) => return grant,
@@ -90,6 +90,12 @@ impl Finder {
             })
         })
     }
+}
+
+/// What is known of a connection's caller without asking anybody.
+fn facts(connection: &Connection) -> Facts {
+    let peer = connection.peer;
+    Facts { address: peer.address.ip(), local: peer.local, container: None, user: None }
 }
 
 /// What the container behind a connection is given.

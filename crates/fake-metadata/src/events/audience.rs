@@ -147,6 +147,11 @@ impl Audience {
         self.only.is_empty() && self.first.is_none()
     }
 
+    /// Whether it is by role who is reached.
+    pub(crate) fn names_roles(&self) -> bool {
+        self.only.iter().any(|name| matches!(name, CallerName::Role(_)))
+    }
+
     /// Whether the caller is reached. One that `asks` for what the event changes is counted among the
     /// first, where there is room.
     pub(crate) fn reaches(&self, address: IpAddr, role: Option<&str>, asks: bool) -> bool {

@@ -95,6 +95,13 @@ impl Stages {
         &self.stages[begun]
     }
 
+    /// Whether what a caller sees may depend on its role: at this target's place in the tree, or because an
+    /// event is limited to roles.
+    pub(crate) fn depend_on_role(&self, target: &str, now: Timestamp) -> bool {
+        self.limited.iter().any(|scheduled| scheduled.audience.names_roles())
+            || self.at(now).trees.depend_on_role(target)
+    }
+
     /// What callers see that no limited event reaches.
     pub(crate) fn at(&self, now: Timestamp) -> &Snapshot {
         &self.stage(now).snapshot
@@ -190,6 +197,17 @@ mod tests {
             }
             _ => None,
         }
+    }
+
+    #[test]
+    fn an_event_for_a_role_makes_the_role_matter_everywhere() {
+        let depends = |only: &str, target: &str| {
+            let event = format!("kind = \"spot\"\nin = \"10m\"\n{only}");
+            stages(&[&event], &[]).unwrap().depend_on_role(target, at("10:00:00"))
+        };
+        assert!(depends("only = \"app\"", "/latest/meta-data/instance-id"));
+        assert!(!depends("only = \"10.0.0.1\"", "/latest/meta-data/instance-id"));
+        assert!(depends("", "/latest/meta-data/iam/info"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::fault::{Asked, Fault};
 use super::spec::{FaultError, FaultSpec, Kind};
+use crate::events::CallerName;
 
 /// Faults beyond this many are refused.
 const MOST: usize = 100;
@@ -91,6 +92,12 @@ pub(crate) struct Met {
 }
 
 impl Playing {
+    /// Whether it may be by role whom a fault strikes.
+    pub(crate) fn name_roles(&self, now: Timestamp) -> bool {
+        let by_role = |fault: &Fault| matches!(fault.spec.caller, Some(CallerName::Role(_)));
+        self.0.iter().any(|fault| by_role(fault) && !fault.is_over(now))
+    }
+
     /// What becomes of a request. Every delay that strikes counts; of the other faults the first that
     /// strikes decides, and those after it are not tried.
     pub(crate) fn meet(&self, asked: &Asked<'_>, now: Timestamp, roll: &mut dyn FnMut() -> f64) -> Met {
@@ -201,6 +208,15 @@ mod tests {
         assert_eq!(strike().spec.kind, Kind::ExpiredCredentials);
         assert_eq!(strike().spec.kind.describe(), "credentials-code AssumeRoleUnauthorizedAccess");
         assert!(met.to_string().starts_with(" fault expired-credentials (expired-credentials-1), "), "{met}");
+    }
+
+    #[test]
+    fn faults_name_roles_until_they_are_over() {
+        assert!(!playing(&[r#"{"fault":"hang","caller":"10.0.0.1"}"#]).name_roles(start()));
+        let playing = playing(&[r#"{"fault":"hang","caller":"app","times":1}"#, r#"{"fault":"hang"}"#]);
+        assert!(playing.name_roles(start()));
+        meet(&playing);
+        assert!(!playing.name_roles(start()));
     }
 
     #[test]

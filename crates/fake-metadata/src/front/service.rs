@@ -98,10 +98,10 @@ async fn reply_to(
     met: &mut Option<Met>,
 ) -> Answer {
     let headers = request.headers();
-    let role = front.state.role(caller).await;
-    let live = front.state.live().clone();
     let address = caller.peer.address.ip();
     let target = request.uri().path_and_query().map_or("/", |t| t.as_str());
+    let matters = |live: &Live| role_matters(live, request.method(), target, now);
+    let (role, live) = front.state.role(caller, matters).await;
     let path = live.faults.as_ref().and_then(|_| imds::canonical(target));
     let struck = Asked { path: path.as_deref(), address, role: role.as_deref() };
     let mut now = now;
@@ -168,6 +168,15 @@ async fn reply_to(
         }
     }
     Answer::Ours(imds::Reply::error(imds::Status::InternalServerError))
+}
+
+/// Whether the answer may be another one for another role. Where it may not, nobody waits for a container engine:
+/// for a session token least of all, which SDKs give up on after a second.
+fn role_matters(live: &Live, method: &Method, target: &str, now: Timestamp) -> bool {
+    let is_token =
+        || method == Method::PUT && imds::canonical(target).as_deref() == Some("/latest/api/token");
+    live.faults.as_ref().is_some_and(|faults| faults.name_roles(now))
+        || (live.stages.depend_on_role(target, now) && !is_token())
 }
 
 /// The answer to a request that is not ours to answer in proxy mode; `None` when it is.

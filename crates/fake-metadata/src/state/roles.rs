@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Live, State, World};
-use crate::callers::{Connection, Granted, Made, Resolved, Rules, Wish};
+use crate::callers::{Connection, Finder, Granted, Made, Resolved, Rules, Wish};
 use crate::config::{Config, ConfigError, KeyPath, Loaded};
 
 /// What the roles of callers follow from, beside the configuration.
@@ -129,10 +129,23 @@ impl Live {
 }
 
 impl State {
-    /// The role of a connection's caller. Look it up in what is live after that.
-    pub(crate) async fn role(&self, caller: &Connection) -> Option<Arc<str>> {
+    /// The role of a connection's caller, and what is live to be answered from. No container engine is waited
+    /// for unless the role `matters` to the answer; there may be none here where it does not.
+    pub(crate) async fn role(
+        &self,
+        caller: &Connection,
+        matters: impl FnOnce(&Live) -> bool,
+    ) -> (Option<Arc<str>>, Arc<Live>) {
         let live = self.live().clone();
-        self.finder.role(&live, &self.engines, caller).await
+        if Finder::must_wait(&live.rules, caller) {
+            if !matters(&live) {
+                return (None, live);
+            }
+            let role = self.finder.role(&live, &self.engines, caller).await;
+            // The role may have been made while this waited.
+            return (role, self.live().clone());
+        }
+        (self.finder.role(&live, &self.engines, caller).await, live)
     }
 
     /// Follows what the callers' rules in force depend on outside of the configuration.

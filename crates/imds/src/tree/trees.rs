@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::edit::graft;
 use super::{Overrides, Recording, RoleEntry, Tree, TreeError, build};
 use crate::instance::Instance;
+use crate::path::canonical;
 
 const IAM: [&str; 2] = ["meta-data", "iam"];
 
@@ -129,6 +130,24 @@ impl Trees {
     /// The tree that a caller with this role sees; the one without `iam/` for `None` or an unknown key.
     pub fn tree(&self, role: Option<&str>) -> &Tree {
         role.and_then(|key| self.0.by_role.get(key)).unwrap_or(&self.0.without_role)
+    }
+
+    /// Whether callers with different roles, or with one and without, may be answered differently at a target:
+    /// at `iam/` and below, in the listings that lead there, and at `identity-credentials/`, whose credentials are
+    /// somebody's too; everywhere once a role changes the tree for itself or is that of a recorded instance. A
+    /// path that cannot exist counts.
+    pub fn depend_on_role(&self, target: &str) -> bool {
+        let differs = |role: &RoleEntry| !role.tree.is_empty() || self.0.base.was_recorded_with(role);
+        if self.0.roles.iter().any(|role| differs(role)) {
+            return true;
+        }
+        let Some(path) = canonical(target) else { return true };
+        let mut names = path.split('/').skip(1);
+        match (names.next(), names.next(), names.next()) {
+            (_, Some("meta-data"), Some(below)) => matches!(below, "iam" | "identity-credentials"),
+            // The lists of versions, of what a version has, and of `meta-data/`.
+            (_, _, below) => below.is_none(),
+        }
     }
 
     /// The roles there are trees for.

@@ -1,5 +1,7 @@
 //! What a role adds to the tree, whose credentials a path gives, and what many roles cost.
 
+use std::collections::BTreeSet;
+
 use imds::{
     Delivery, Facts, InfoFailure, Instance, InstanceSpec, Need, Outcome, Request, RoleAnswer, RoleDocument,
     RoleEntry, RoleKey, Status, TokenMode, Trees, respond,
@@ -240,6 +242,97 @@ fn a_role_can_have_a_tree_of_its_own() {
         read("own", "/latest/dynamic/instance-identity/pkcs7"),
         read("app", "/latest/dynamic/instance-identity/pkcs7")
     );
+}
+
+/// Every path of every caller, and what leads there: as it is, with any method, and in several spellings.
+fn asked(trees: &Trees) -> Vec<(&'static str, String)> {
+    let mut paths = BTreeSet::from(["/".to_owned(), "/latest/api/token".into(), "/latest/api".into()]);
+    let roles: Vec<_> = trees.roles().map(|role| Some(role.key.as_str())).chain([None]).collect();
+    for tree in roles.iter().map(|role| trees.tree(*role)) {
+        for version in tree.versions() {
+            for (path, _) in tree.walk(version) {
+                let mut whole = format!("/{version}");
+                paths.insert(whole.clone());
+                for name in path.split('/') {
+                    whole = format!("{whole}/{name}");
+                    paths.insert(whole.clone());
+                }
+                paths.insert(format!("{whole}/below"));
+            }
+        }
+    }
+    let encoded = |path: &str| path.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+    let spelt = |path: &String| {
+        let (head, name) = path.rsplit_once('/').unwrap();
+        let twice = path.replace('/', "//");
+        [
+            format!("{path}/"),
+            twice,
+            format!("{head}/./x/../{name}?a=/b"),
+            format!("/{}", encoded(&path[1..])),
+            format!("{head}/{}", encoded(name)),
+            format!("http://localhost{path}"),
+            format!("{path}/../{name}"),
+            format!("/x/y/z/../../..{path}"),
+        ]
+    };
+    let spelt_too = paths.iter().filter(|path| !path.starts_with("/20") || path.starts_with("/2021"));
+    let plain = paths
+        .iter()
+        .flat_map(|path| ["GET", "HEAD", "OPTIONS", "POST", "PUT"].map(|method| (method, path.clone())));
+    plain.chain(spelt_too.flat_map(spelt).map(|target| ("GET", target))).collect()
+}
+
+/// A front that does not know the caller's role yet may answer where it does not matter as if there were none.
+#[test]
+fn where_the_role_does_not_matter_everybody_is_answered_alike() {
+    let failed = InfoFailure { code: "InstanceProfileNotFound".into(), message: None };
+    let two = RoleEntry { extended: true, info_failure: Some(failed), ..RoleEntry::new("two") };
+    let roles = [RoleEntry::new("one"), two];
+    let everything: InstanceSpec = toml::from_str(include_str!("../data/everything.toml")).unwrap();
+    for (spec, overrides) in [
+        (InstanceSpec::default(), ""),
+        (everything, ""),
+        (InstanceSpec::default(), "'meta-data/iam/extra/x' = 'y'\n'dynamic/my/own' = 'z'"),
+        (InstanceSpec::default(), "'meta-data/iam' = false\n'latest/meta-data' = false"),
+    ] {
+        let instance = Instance::resolve(&spec, now()).unwrap();
+        let trees = Trees::build(&instance, &roles, &toml::from_str(overrides).unwrap()).unwrap();
+        let service = TestService::of(trees, TokenMode::Optional);
+        let trees = &service.snapshot.trees;
+        let (mut alike, mut apart) = (0, 0);
+        for (method, target) in asked(trees) {
+            let depends = trees.depend_on_role(&target);
+            let answer = |role| {
+                let request = Request { role, ..Request::new(method, &target) };
+                format!("{:?}", respond(&service.snapshot, &request, &Facts::default(), now()))
+            };
+            let answers = [None, Some("one"), Some("two")].map(answer);
+            let same = answers.iter().all(|answer| *answer == answers[0]);
+            assert!(same || depends, "{method} {target}: {answers:?}");
+            alike += usize::from(!depends);
+            apart += usize::from(!same);
+        }
+        assert!(alike > 10_000, "{alike}");
+        assert_eq!(apart > 100, !overrides.contains("iam' = false"), "{apart}");
+    }
+}
+
+#[test]
+fn a_role_with_a_tree_of_its_own_matters_everywhere() {
+    let own = |tree: &str| RoleEntry { tree: toml::from_str(tree).unwrap(), ..RoleEntry::new("own") };
+    let depends = |role, target: &str| service(&[role], "").snapshot.trees.depend_on_role(target);
+    assert!(depends(own("'meta-data/mac' = 'mine'"), "/latest/dynamic/x"));
+    assert!(!depends(own(""), "/latest/dynamic/x"));
+    for target in
+        ["/latest/meta-data/%69am/info", "//latest/meta-data//iam", "/", "/latest/", "/latest/meta-data"]
+    {
+        assert!(depends(own(""), target), "{target}");
+    }
+    assert!(depends(
+        own(""),
+        "/2021-03-23/meta-data/identity-credentials/ec2/security-credentials/ec2-instance"
+    ));
 }
 
 /// `[tree]` may change `iam/` too; then it does so for every role.

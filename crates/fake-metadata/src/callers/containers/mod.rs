@@ -24,8 +24,9 @@ pub(crate) use engine::EngineStatus;
 pub(crate) use roles::{Granted, Made};
 pub(crate) use wish::{Place, Said, Wish};
 
-/// How long a request waits for engines. SDKs give up after one second (reference 6.2) and try again,
-/// which they would not do after a 404; by then the engine may have answered.
+/// How long a request waits for engines, where its answer depends on the caller's role. An engine that starts a
+/// container may take seconds before it tells of it, and a 404 would be final: SDKs that give up after one second
+/// (reference 6.2) try again, others wait.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What engines know of an address.
@@ -91,7 +92,7 @@ impl Engines {
         Ok(())
     }
 
-    /// Who has this address now. Waits for the engines where need be, a second at most.
+    /// Who has this address now. Waits for the engines where need be, for [`PATIENCE`] at most.
     pub(crate) async fn look_up(&self, address: IpAddr) -> Lookup {
         let engines = self.asked();
         let answers = engines.iter().map(|engine| engine.ask(address));

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use credentials::Person;
 
+use crate::places::environment;
+
 /// This process's person: their environment, and questions on their terminal. `session_name` names the
 /// sessions of roles whose profile does not; `asked` is set when they are asked for a code.
 pub(super) fn person(session_name: String, asked: Arc<AtomicBool>) -> Person {
@@ -13,7 +15,7 @@ pub(super) fn person(session_name: String, asked: Arc<AtomicBool>) -> Person {
         asked.store(true, Relaxed);
         ask_code(serial)
     };
-    Person { environment: std::env::vars().collect(), session_name, ask_code: Box::new(ask_code) }
+    Person { environment: environment().collect(), session_name, ask_code: Box::new(ask_code) }
 }
 
 /// Asks on standard error, and reads a line of standard input.
