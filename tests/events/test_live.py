@@ -261,6 +261,40 @@ def test_kept_changes_that_cannot_be_read_cost_a_line_in_the_log_and_not_the_ser
     assert steered.get("instance-id").status == 200
 
 
+def test_a_kept_change_that_no_longer_fits_does_not_open_what_others_closed(steer):
+    steered = steer(TAGS)
+    steered.do("tokens", "required", "--persist")
+    steered.do("tags", "set", "Name", "kept", "--persist")
+    assert steered.daemon.stop() == 0
+    steered.daemon.config.write_text('[instance]\ninstance-metadata-tags = "disabled"\n')
+    steered.daemon.start()
+    assert "tag Name: " in steered.daemon.wait_for_log("is not made")
+    assert steered.daemon.imds.get("/latest/meta-data/instance-id").status == 401
+    tokens, tag = steered.status()["changes"]
+    assert (tokens["what"], tag["what"]) == ("tokens required", "tag Name = kept")
+    assert "not-made" not in tokens and "instance-metadata-tags" in tag["not-made"]
+    steered.do("set", "mine", "x", "--persist")
+    assert steered.daemon.stop() == 0
+    steered.daemon.config.write_text(TAGS)
+    steered.daemon.start()
+    assert (steered.meta("tags/instance/Name"), steered.meta("mine")) == ("kept", "x"), "it fits again"
+    assert not any("not-made" in change for change in steered.status()["changes"])
+
+
+def test_a_kept_change_that_does_not_fit_is_dropped_when_it_is_taken_back(steer):
+    steered = steer(TAGS)
+    steered.do("set", "mine/below", "x", "--persist")
+    steered.do("tags", "set", "Stage", "kept", "--persist")
+    assert steered.daemon.stop() == 0
+    steered.daemon.config.write_text('[instance]\ninstance-metadata-tags = "disabled"\n[tree]\n"meta-data/mine" = "y"\n')
+    steered.daemon.start()
+    assert ["not-made" in change for change in steered.status()["changes"]] == [True, True]
+    steered.do("unset", "--undo", "mine/below")
+    steered.do("tags", "unset", "Stage")
+    steered.daemon.restart()
+    assert changes(steered) == [] and steered.meta("mine") == "y"
+
+
 def test_a_change_that_cannot_be_kept_is_not_made(steer, tmp_path):
     if os.geteuid() == 0:
         # Root is stopped by no mode; by a folder in the file's place it is.

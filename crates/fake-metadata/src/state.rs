@@ -16,7 +16,7 @@ use crate::control::Logins;
 use crate::events::{Clock, EventError, EventSpec, Origin, Stages, Timeline};
 use crate::faults::{Fault, Faults, Playing};
 use crate::front::Hosts;
-use crate::live::{self, Changes, InstanceChanges};
+use crate::live::{self, Change, Changes, InstanceChanges};
 use crate::logging::Log;
 use crate::role_documents::{RoleDocuments, role_answer};
 use crate::state_dir::{StateDir, random};
@@ -480,21 +480,44 @@ fn live(world: &World, now: Timestamp) -> Result<Live, ConfigError> {
     })
 }
 
-/// The world with the live changes that were kept from before. What cannot be read, or no longer fits the
-/// configuration, costs an error in the log, not the service.
+/// The world with the live changes that were kept from before. What cannot be read costs an error in the log, not
+/// the service; so does a change that no longer fits the configuration, which is kept for when it does again. The
+/// others are made: that one does not fit must not open what another closed.
 fn with_kept_changes(world: &World, directory: &StateDir, launch: Timestamp) -> Option<(World, Live)> {
-    let restore = || -> Result<Option<(World, Live)>, Box<dyn std::error::Error>> {
-        let changes = live::load(directory)?;
-        if changes == Changes::default() {
-            return Ok(None);
-        }
-        let mut world = World { changes: Arc::new(changes), ..world.clone() };
-        world.settle(launch)?;
-        let live = live(&world, launch)?;
-        Ok(Some((world, live)))
-    };
-    restore().unwrap_or_else(|error| {
+    let kept = live::load(directory).unwrap_or_else(|error| {
         log::error!("{error}; the changes kept from before are not made");
-        None
-    })
+        Vec::new()
+    });
+    if kept.is_empty() {
+        return None;
+    }
+    let with = |changes: &Changes| {
+        let mut world = World { changes: Arc::new(changes.clone()), ..world.clone() };
+        world.settle(launch)?;
+        world.check_roles()?;
+        let live = live(&world, launch)?;
+        Ok::<_, ConfigError>((world, live))
+    };
+    let all = |kept: Vec<Change>| {
+        let mut changes = Changes::default();
+        changes.add(kept, true).ok()?;
+        with(&changes).ok()
+    };
+    if let Some(made) = all(kept.clone()) {
+        return Some(made);
+    }
+    let mut changes = Changes::default();
+    for change in kept {
+        let mut more = changes.clone();
+        let added = more.add(vec![change.clone()], true);
+        match added.and_then(|()| with(&more).map_err(|error| error.to_string())) {
+            Ok(_) => changes = more,
+            Err(why) => {
+                log::error!("{}: {why}; this change, kept from before, is not made", change.name());
+                changes.set_aside(change, why);
+            }
+        }
+    }
+    // Each was tried after those before it.
+    with(&changes).inspect_err(|error| log::error!("{error}; the changes kept from before are not made")).ok()
 }

@@ -47,29 +47,29 @@ impl Change {
     /// # Errors
     /// Says why it cannot be made, whatever the state.
     pub(crate) fn checked(self) -> Result<(Target, Change), String> {
-        Ok(match self {
-            Change::Set { path, value } => {
-                let path = canonical(&path)?;
-                (Target::Path(path.clone()), Change::Set { path, value })
+        let change = match self {
+            Change::Set { path, value } => Change::Set { path: canonical(&path)?, value },
+            Change::Remove { path } => Change::Remove { path: canonical(&path)? },
+            Change::UserData { base64: Some(text) } => {
+                user_data(&text)?;
+                Change::UserData { base64: Some(text) }
             }
-            Change::Remove { path } => {
-                let path = canonical(&path)?;
-                (Target::Path(path.clone()), Change::Remove { path })
-            }
-            Change::Tag { key, value } => (Target::Tag(key.clone()), Change::Tag { key, value }),
-            Change::UserData { base64 } => {
-                if let Some(text) = &base64 {
-                    user_data(text)?;
-                }
-                (Target::UserData, Change::UserData { base64 })
-            }
-            Change::Tokens { .. } => (Target::Tokens, self),
-            Change::Endpoint { .. } => (Target::Endpoint, self),
-            Change::DefaultRole { .. } => (Target::DefaultRole, self),
-            Change::Profile { role, profile } => {
-                (Target::Profile(role.clone()), Change::Profile { role, profile })
-            }
-        })
+            other => other,
+        };
+        Ok((change.target(), change))
+    }
+
+    /// What a change that was checked before applies to.
+    pub(crate) fn target(&self) -> Target {
+        match self {
+            Change::Set { path, .. } | Change::Remove { path } => Target::Path(path.clone()),
+            Change::Tag { key, .. } => Target::Tag(key.clone()),
+            Change::UserData { .. } => Target::UserData,
+            Change::Tokens { .. } => Target::Tokens,
+            Change::Endpoint { .. } => Target::Endpoint,
+            Change::DefaultRole { .. } => Target::DefaultRole,
+            Change::Profile { role, .. } => Target::Profile(role.clone()),
+        }
     }
 
     /// What is changed, for the log: never the value, which may be anybody's secret.

@@ -40,10 +40,9 @@ pub(super) fn change(state: &State, request: Request) -> Result<Value, Refused> 
         }
         for path in &request.undo {
             let path = canonical(path).map_err(Refused::wrong)?;
-            if changes.of_path(&path).is_none() {
+            if !changes.forget_path(&path) {
                 return Err(Refused::wrong(format!("{path} has no live change to take back")));
             }
-            changes.forget_path(&path);
             done.push(format!("{path}: as configured"));
         }
         for key in &request.unset_tags {
@@ -104,6 +103,9 @@ fn unset_tag(world: &World, changes: &mut Changes, key: &str, persist: bool) -> 
     let changed = changes.instance().tags.get(key).cloned();
     let is_there = changed.map_or(configured, |value| value.is_some());
     if !is_there {
+        if changes.forget_dormant_tag(key) {
+            return Ok(format!("tag {key} removed"));
+        }
         return Err(Refused::wrong(format!("there is no tag {key:?}")));
     }
     if configured {
