@@ -70,7 +70,8 @@ impl Played {
         let trees = trees(loaded, &spec, &InstanceChanges::default(), Vec::new(), launch)?;
         roles::check(loaded, trees.instance())?;
         let mut events = Timeline::default();
-        add_configured_events(&mut events, loaded, launch)?;
+        let clock = Clock::system().at(launch);
+        add_configured_events(&mut events, loaded, 0..loaded.config.events.len(), &clock)?;
         Ok(Played { spec, changed: InstanceChanges::default(), more: Vec::new(), trees, events })
     }
 
@@ -117,25 +118,48 @@ fn trees(
     imds::Trees::build(&instance, &roles, &config.tree).map_err(refuse)
 }
 
-/// Adds the events of the configuration, by the clock at the start of the daemon, but for those that were over then:
-/// a daemon must start again however long its machine was off.
+/// Adds events of the configuration, told to us at the clock's time, but for those that were over then: a daemon
+/// must start again however long its machine was off.
 fn add_configured_events(
     events: &mut Timeline,
     loaded: &Loaded,
-    launch: Timestamp,
+    which: impl IntoIterator<Item = usize>,
+    clock: &Clock,
 ) -> Result<(), ConfigError> {
-    let clock = Clock::system().at(launch);
-    for (i, spec) in loaded.config.events.iter().enumerate() {
-        match event_left_out(loaded, i, &clock) {
+    for i in which {
+        match event_left_out(loaded, i, clock) {
             Some(why) => log::warn!("{why}"),
             None => {
                 let key = KeyPath::root().key("events").index(i);
-                add_event(events, loaded, spec, Origin::Configuration, &clock)
+                add_event(events, loaded, &loaded.config.events[i], Origin::Configuration, clock)
                     .map_err(|e| loaded.refuse(&key.key(e.key), e.message))?;
             }
         }
     }
     Ok(())
+}
+
+/// Has events follow another configuration. Those it says the same of stay as they are, cleared ones cleared;
+/// new ones are told to us now.
+fn follow_configured_events(
+    events: &mut Timeline,
+    before: &Loaded,
+    loaded: &Loaded,
+) -> Result<(), ConfigError> {
+    let mut gone: Vec<&EventSpec> = before.config.events.iter().collect();
+    let mut new = Vec::new();
+    for (i, spec) in loaded.config.events.iter().enumerate() {
+        match gone.iter().position(|old| *old == spec) {
+            Some(place) => {
+                gone.swap_remove(place);
+            }
+            None => new.push(i),
+        }
+    }
+    for spec in gone {
+        events.drop_configured(spec);
+    }
+    add_configured_events(events, loaded, new, &Clock::system())
 }
 
 /// What is said of an event of the configuration that is over.
@@ -359,8 +383,9 @@ impl State {
     /// Reads the configuration again and reopens the log. A configuration that is wrong is refused
     /// whole, what is in force stays, and the log says so.
     ///
-    /// Live changes, and events and faults of commands, stay in force unless `reset`. Events of the
-    /// configuration stay as they are, cleared ones cleared, while what it says of them stays the same.
+    /// Live changes, and events and faults of commands, stay in force unless `reset`. Each event of the
+    /// configuration stays as it is, a cleared one cleared, while what is said of it stays the same; one that
+    /// is new is told now.
     pub(crate) fn reload(self: &Arc<Self>, reset: bool) -> Result<(), ConfigError> {
         let reloaded = self.sources.load().and_then(|loaded| {
             let played = Arc::new(Played::from(&loaded, self.launch)?);
@@ -372,9 +397,8 @@ impl State {
                     world.changes = Arc::default();
                     world.faults = Faults::default();
                     world.events = played.events.clone();
-                } else if loaded.config.events != world.loaded.config.events {
-                    world.events.drop_all(Origin::Configuration);
-                    add_configured_events(&mut world.events, &loaded, self.launch)?;
+                } else {
+                    follow_configured_events(&mut world.events, &world.loaded, &loaded)?;
                 }
                 world.loaded = loaded.clone();
                 world.given = world.given.with(&loaded)?;
