@@ -1,5 +1,6 @@
 """The commands beside `serve`: run, get, tree."""
 
+import json
 import os
 import signal
 import subprocess
@@ -74,6 +75,21 @@ def test_run_gives_boto3_the_role_whatever_the_users_own_files_say(fake_metadata
     script = "import boto3; c = boto3.Session().get_credentials(); print(c.method, c.access_key)"
     result = fake_metadata("run", "--", sys.executable, "-c", script, env={"HOME": str(tmp_path)})
     assert result.stdout.startswith("iam-role ASIA"), result
+
+
+def test_commands_within_run_steer_its_service_and_no_other_daemon(fake_metadata, binary, serve):
+    other = serve()
+    script = f"""set -e
+    {binary} tokens required; {binary} event rebalance; {binary} fault add status 503 --times 1; {binary} set mine 1
+    {binary} status --json; ls -ld $(dirname "$FAKE_METADATA_CONTROL"); echo "$FAKE_METADATA_CONTROL" >&2"""
+    result = fake_metadata("run", "--", "sh", "-c", script, env={"FAKE_METADATA_CONTROL": str(other.control)})
+    assert result.returncode == 0, result
+    for words in ('"what": "meta-data/mine = 1"', '"what": "tokens required"', '"kind": "rebalance"', '"status-1"'):
+        assert words in result.stdout, words
+    assert "\ndrwx------ " in result.stdout
+    assert not os.path.exists(os.path.dirname(result.stderr.strip())), "the socket goes with the command"
+    untouched = json.loads(run(binary, "status", "--json", env={"FAKE_METADATA_CONTROL": str(other.control)}).stdout)
+    assert [untouched[key] for key in ("changes", "events", "faults", "tokens")] == [[], [], [], "optional"]
 
 
 def test_run_frees_its_port_with_its_command(fake_metadata):
