@@ -162,7 +162,6 @@ def test_a_reload_changes_the_events_whose_words_have_changed_and_no_others(stee
 @pytest.mark.parametrize(
     ("written", "key"),
     [
-        ('kind = "spot"\nat = "2020-01-01T00:00:00Z"', "events[0].at"),
         ('kind = "spot"\naction = "explode"', "events[0].action"),
         ('kind = "spot"\ncode = "system-reboot"', "events[0].code"),
         ('kind = "rebalance"\nonly = "Nobody"', "events[0].only"),
