@@ -72,6 +72,16 @@ def test_set_below_a_leaf_is_refused_and_of_a_folder_replaces_it(steered):
     assert steered.menu("placement/") == before
 
 
+@pytest.mark.parametrize("path", ["", "meta-data", "meta-data/", "dynamic", "/latest/meta-data", "2021-03-23/dynamic", "latest"])
+def test_the_menu_itself_takes_no_value(steered, path):
+    before = steered.menu()
+    told = steered.refused("set", path, "x")
+    assert ("the path is empty" if path == "" else "holds paths, not a value") in told
+    assert steered.menu() == before and changes(steered) == []
+    if path == "":
+        assert "the path is empty" in steered.refused("unset", path)
+
+
 def test_unset_takes_a_live_value_back(steered):
     before = steered.meta("instance-type")
     steered.do("set", "instance-type", "m7g.large", "mine", "x")

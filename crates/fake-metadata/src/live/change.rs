@@ -48,7 +48,7 @@ impl Change {
     /// Says why it cannot be made, whatever the state.
     pub(crate) fn checked(self) -> Result<(Target, Change), String> {
         let change = match self {
-            Change::Set { path, value } => Change::Set { path: canonical(&path)?, value },
+            Change::Set { path, value } => Change::Set { path: of_a_value(&path)?, value },
             Change::Remove { path } => Change::Remove { path: canonical(&path)? },
             Change::UserData { base64: Some(text) } => {
                 user_data(&text)?;
@@ -143,14 +143,46 @@ pub(crate) fn canonical(path: &str) -> Result<String, String> {
     paths.next().map(|(path, _)| path).ok_or_else(|| format!("{path:?} is no path"))
 }
 
+/// The same of a path that is to have a value.
+///
+/// # Errors
+/// When it is no path, or one without which a metadata service is none.
+pub(crate) fn of_a_value(path: &str) -> Result<String, String> {
+    let path = canonical(path)?;
+    let (version, below) = parts(&path);
+    let holds_paths = matches!(below, "meta-data" | "dynamic") || (version.is_some() && below.is_empty());
+    if holds_paths {
+        return Err(format!("{path} holds paths, not a value: name one of those below it"));
+    }
+    Ok(path)
+}
+
+/// The version that a path in the tree's own spelling begins with, if any, and what comes below it.
+pub(super) fn parts(path: &str) -> (Option<&str>, &str) {
+    let (first, below) = path.split_once('/').unwrap_or((path, ""));
+    if is_version(first) { (Some(first), below) } else { (None, path) }
+}
+
+fn is_version(name: &str) -> bool {
+    imds::VERSIONS.contains(&name) || name.parse::<jiff::civil::Date>().is_ok()
+}
+
 /// The path below a version's root that a person means: `instance-id` is `meta-data/instance-id`, what
 /// begins with a slash, a version or one of the version's own names stands as it is.
-pub(crate) fn tree_path(path: &str) -> String {
+///
+/// # Errors
+/// When nothing is named.
+pub(crate) fn tree_path(path: &str) -> Result<String, String> {
+    if path.is_empty() {
+        return Err(
+            "the path is empty: name one such as instance-type (fake-metadata tree lists them)".into()
+        );
+    }
     let first = path.split('/').next().unwrap_or("");
     let is_whole = path.starts_with('/')
         || imds::VERSIONS.contains(&first)
         || matches!(first, "meta-data" | "dynamic" | "user-data");
-    if is_whole { path.to_owned() } else { format!("meta-data/{path}") }
+    Ok(if is_whole { path.to_owned() } else { format!("meta-data/{path}") })
 }
 
 #[cfg(test)]
@@ -167,11 +199,26 @@ mod tests {
             ("/latest/meta-data/x", "/latest/meta-data/x"),
             ("my/own", "meta-data/my/own"),
         ] {
-            assert_eq!(tree_path(given), path);
+            assert_eq!(tree_path(given), Ok(path.into()));
         }
+        assert!(tree_path("").is_err());
         let target = |path: &str| Change::Remove { path: path.into() }.checked().map(|(target, _)| target);
         assert_eq!(target("/meta-data/mac/"), Ok(Target::Path("meta-data/mac".into())));
         assert!(target("/").is_err() && target("a//b").is_err() && target("a/../b").is_err());
+    }
+
+    #[test]
+    fn what_holds_the_menu_takes_no_value() {
+        let set = |path: &str| Change::Set { path: path.into(), value: "x".into() }.checked();
+        for path in
+            ["meta-data", "/meta-data/", "dynamic", "latest", "latest/meta-data", "2021-03-23/dynamic/"]
+        {
+            assert!(set(path).unwrap_err().contains("holds paths, not a value"), "{path}");
+        }
+        for path in ["user-data", "meta-data/x", "dynamic/x", "latest/user-data", "meta-data/placement"] {
+            assert!(set(path).is_ok(), "{path}");
+        }
+        assert!(Change::Remove { path: "dynamic".into() }.checked().is_ok(), "it may be missing");
     }
 
     #[test]
