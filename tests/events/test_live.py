@@ -151,6 +151,19 @@ def test_user_data_is_replaced_byte_by_byte(steered, tmp_path, data):
     assert steered.get("/latest/user-data").status == 404
 
 
+def test_user_data_and_tags_are_seen_behind_a_path_that_was_set_before(steer):
+    steered = steer(TAGS)
+    steered.do("set", "user-data", "by path", "2021-03-23/user-data", "of a version", "tags/instance/Name", "by path")
+    steered.do("unset", "/latest/user-data")
+    steered.do("user-data", "-", input="data")
+    steered.do("tags", "set", "Name", "tag")
+    assert [steered.get(f"/{version}/user-data").text for version in ("latest", "2021-03-23", "2009-04-04")] == ["data"] * 3
+    assert steered.meta("tags/instance/Name") == "tag"
+    assert changes(steered) == ["user-data of 4 bytes", "tag Name = tag"]
+    steered.do("set", "user-data", "later", "tags/instance/Name", "later")
+    assert (steered.get("/latest/user-data").text, steered.meta("tags/instance/Name")) == ("later", "later")
+
+
 def test_user_data_comes_from_standard_input_too(steered):
     steered.do("user-data", "-", input="from a pipe")
     assert steered.get("/latest/user-data").text == "from a pipe"

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::change::{Change, Target, user_data};
+use super::change::{Change, Target, parts, user_data};
 
 /// A change, and whether it outlives the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,11 +77,13 @@ impl InstanceChanges {
 }
 
 impl Changes {
-    /// Adds changes, all or none; each replaces an earlier one of the same thing.
+    /// Adds changes, all or none; each replaces an earlier one of the same thing, under whatever path that was.
     pub(crate) fn add(&mut self, changes: Vec<Change>, persist: bool) -> Result<(), String> {
         let checked: Result<Vec<_>, String> = changes.into_iter().map(Change::checked).collect();
         for (target, change) in checked? {
             self.dormant.remove(&target);
+            self.in_force.retain(|_, earlier| !hides(&earlier.change, &change));
+            self.dormant.retain(|_, earlier| !hides(&earlier.change, &change));
             self.in_force.insert(target, Entry { change, persist });
         }
         Ok(())
@@ -210,6 +212,27 @@ impl Changes {
     }
 }
 
+/// Whether an earlier change of a path would keep anybody from seeing a later one of the instance.
+fn hides(earlier: &Change, later: &Change) -> bool {
+    let (Change::Set { path, .. } | Change::Remove { path }) = earlier else { return false };
+    let (_, path) = parts(path);
+    match later {
+        Change::UserData { .. } => path == "user-data",
+        Change::Tag { key, .. } => {
+            // A value that stands for all tags; that they are not shown at all may be wanted.
+            let all = [
+                "meta-data/tags",
+                "meta-data/tags/instance",
+                "meta-data/tag-sets",
+                "meta-data/tag-sets/instance",
+            ];
+            path.strip_prefix("meta-data/tags/instance/") == Some(key)
+                || (matches!(earlier, Change::Set { .. }) && all.contains(&path))
+        }
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,6 +252,32 @@ mod tests {
         assert_eq!(edits, ["meta-data/a Value(b\"2\")", "meta-data/b Value(b\"1\")"]);
         let shown = changes.list();
         assert_eq!(shown[0], json!({ "what": "meta-data/a = 2", "kept-across-restart": false }));
+    }
+
+    #[test]
+    fn a_change_of_the_instance_replaces_those_of_the_paths_that_show_it() {
+        let left = |earlier: Vec<Change>, later: Change| {
+            let mut changes = Changes::default();
+            changes.add(earlier, true).unwrap();
+            changes.set_aside(set("2009-04-04/user-data", "dormant"), "tried".into());
+            changes.add(vec![later], true).unwrap();
+            changes.kept().into_iter().map(Change::name).collect::<Vec<_>>()
+        };
+        let remove = |path: &str| Change::Remove { path: path.into() };
+        let data = Change::UserData { base64: None };
+        let earlier =
+            vec![set("user-data", "x"), remove("latest/user-data"), set("2021-03-23/user-data", "x")];
+        assert_eq!(left(earlier, data), ["user-data"]);
+        let tag = Change::Tag { key: "Name".into(), value: Some("x".into()) };
+        let mut earlier: Vec<Change> =
+            ["tags/instance/Name", "tags/instance/Other", "tag-sets/instance", "mine"]
+                .map(|path| set(&format!("meta-data/{path}"), "x"))
+                .into();
+        earlier.push(remove("latest/meta-data/tags/instance/Name"));
+        let kept = ["tag Name", "2009-04-04/user-data", "meta-data/mine", "meta-data/tags/instance/Other"];
+        assert_eq!(left(earlier, tag.clone()), kept);
+        assert_eq!(left(vec![set("meta-data/tags", "x")], tag.clone()), ["tag Name", "2009-04-04/user-data"]);
+        assert_eq!(left(vec![remove("meta-data/tags")], tag).len(), 3);
     }
 
     #[test]
