@@ -72,6 +72,15 @@ impl Change {
         }
     }
 
+    /// Whether it shows where everything but roles is an upstream's (proxy mode).
+    pub(crate) fn shows_beside_an_upstream(&self) -> bool {
+        match self {
+            Change::Set { path, .. } | Change::Remove { path } => is_of_roles(path),
+            Change::Tag { .. } | Change::UserData { .. } => false,
+            _ => true,
+        }
+    }
+
     /// What is changed, for the log: never the value, which may be anybody's secret.
     pub(crate) fn name(&self) -> String {
         match self {
@@ -157,6 +166,12 @@ pub(crate) fn of_a_value(path: &str) -> Result<String, String> {
     Ok(path)
 }
 
+/// Whether a path is `iam/` or below it, under any version.
+pub(crate) fn is_of_roles(path: &str) -> bool {
+    let path = canonical(path).unwrap_or_default();
+    parts(&path).1.strip_prefix("meta-data/iam").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// The version that a path in the tree's own spelling begins with, if any, and what comes below it.
 pub(super) fn parts(path: &str) -> (Option<&str>, &str) {
     let (first, below) = path.split_once('/').unwrap_or((path, ""));
@@ -219,6 +234,20 @@ mod tests {
             assert!(set(path).is_ok(), "{path}");
         }
         assert!(Change::Remove { path: "dynamic".into() }.checked().is_ok(), "it may be missing");
+    }
+
+    #[test]
+    fn beside_an_upstream_only_what_is_said_of_roles_shows() {
+        let shows = |path: &str| Change::Remove { path: path.into() }.shows_beside_an_upstream();
+        assert!(
+            ["meta-data/iam", "/latest/meta-data/iam/info", "2021-03-23/meta-data/iam/x"].map(shows)
+                == [true; 3]
+        );
+        let others =
+            ["meta-data/mac", "meta-data/iam-ecs", "dynamic/iam", "latest", "user-data", "meta-data"];
+        assert!(others.map(shows) == [false; 6]);
+        assert!(Change::Tokens { mode: imds::TokenMode::Required }.shows_beside_an_upstream());
+        assert!(!Change::UserData { base64: None }.shows_beside_an_upstream());
     }
 
     #[test]
