@@ -1,5 +1,6 @@
 """The commands beside `serve`: run, get, tree."""
 
+import json
 import os
 import signal
 import subprocess
@@ -96,6 +97,21 @@ def test_run_keeps_what_is_asked_without_a_proxy(fake_metadata):
     assert set(lists(NO_PROXY="a.test,b.test").values()) == {"a.test,b.test,127.0.0.1"}
     assert lists(NO_PROXY="a.test", no_proxy="b.test") == {"NO_PROXY": "a.test,127.0.0.1", "no_proxy": "b.test,127.0.0.1"}
     assert set(lists(no_proxy="*").values()) == {"*"}
+
+
+def test_commands_within_run_steer_its_service_and_no_other_daemon(fake_metadata, binary, serve):
+    other = serve()
+    script = f"""set -e
+    {binary} tokens required; {binary} event rebalance; {binary} fault add status 503 --times 1; {binary} set mine 1
+    {binary} status --json; ls -ld $(dirname "$FAKE_METADATA_CONTROL"); echo "$FAKE_METADATA_CONTROL" >&2"""
+    result = fake_metadata("run", "--", "sh", "-c", script, env={"FAKE_METADATA_CONTROL": str(other.control)})
+    assert result.returncode == 0, result
+    for words in ('"what": "meta-data/mine = 1"', '"what": "tokens required"', '"kind": "rebalance"', '"status-1"'):
+        assert words in result.stdout, words
+    assert "\ndrwx------ " in result.stdout
+    assert not os.path.exists(os.path.dirname(result.stderr.strip())), "the socket goes with the command"
+    untouched = json.loads(run(binary, "status", "--json", env={"FAKE_METADATA_CONTROL": str(other.control)}).stdout)
+    assert [untouched[key] for key in ("changes", "events", "faults", "tokens")] == [[], [], [], "optional"]
 
 
 def test_run_frees_its_port_with_its_command(fake_metadata):

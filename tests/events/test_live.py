@@ -72,6 +72,16 @@ def test_set_below_a_leaf_is_refused_and_of_a_folder_replaces_it(steered):
     assert steered.menu("placement/") == before
 
 
+@pytest.mark.parametrize("path", ["", "meta-data", "meta-data/", "dynamic", "/latest/meta-data", "2021-03-23/dynamic", "latest"])
+def test_the_menu_itself_takes_no_value(steered, path):
+    before = steered.menu()
+    told = steered.refused("set", path, "x")
+    assert ("the path is empty" if path == "" else "holds paths, not a value") in told
+    assert steered.menu() == before and changes(steered) == []
+    if path == "":
+        assert "the path is empty" in steered.refused("unset", path)
+
+
 def test_unset_takes_a_live_value_back(steered):
     before = steered.meta("instance-type")
     steered.do("set", "instance-type", "m7g.large", "mine", "x")
@@ -139,6 +149,19 @@ def test_user_data_is_replaced_byte_by_byte(steered, tmp_path, data):
     assert changes(steered) == [f"user-data of {len(data)} bytes"], "and never shown"
     steered.do("user-data", "--none")
     assert steered.get("/latest/user-data").status == 404
+
+
+def test_user_data_and_tags_are_seen_behind_a_path_that_was_set_before(steer):
+    steered = steer(TAGS)
+    steered.do("set", "user-data", "by path", "2021-03-23/user-data", "of a version", "tags/instance/Name", "by path")
+    steered.do("unset", "/latest/user-data")
+    steered.do("user-data", "-", input="data")
+    steered.do("tags", "set", "Name", "tag")
+    assert [steered.get(f"/{version}/user-data").text for version in ("latest", "2021-03-23", "2009-04-04")] == ["data"] * 3
+    assert steered.meta("tags/instance/Name") == "tag"
+    assert changes(steered) == ["user-data of 4 bytes", "tag Name = tag"]
+    steered.do("set", "user-data", "later", "tags/instance/Name", "later")
+    assert (steered.get("/latest/user-data").text, steered.meta("tags/instance/Name")) == ("later", "later")
 
 
 def test_user_data_comes_from_standard_input_too(steered):
@@ -259,6 +282,40 @@ def test_kept_changes_that_cannot_be_read_cost_a_line_in_the_log_and_not_the_ser
     steered.daemon.start()
     assert str(file) in steered.daemon.wait_for_log("ERROR")
     assert steered.get("instance-id").status == 200
+
+
+def test_a_kept_change_that_no_longer_fits_does_not_open_what_others_closed(steer):
+    steered = steer(TAGS)
+    steered.do("tokens", "required", "--persist")
+    steered.do("tags", "set", "Name", "kept", "--persist")
+    assert steered.daemon.stop() == 0
+    steered.daemon.config.write_text('[instance]\ninstance-metadata-tags = "disabled"\n')
+    steered.daemon.start()
+    assert "tag Name: " in steered.daemon.wait_for_log("is not made")
+    assert steered.daemon.imds.get("/latest/meta-data/instance-id").status == 401
+    tokens, tag = steered.status()["changes"]
+    assert (tokens["what"], tag["what"]) == ("tokens required", "tag Name = kept")
+    assert "not-made" not in tokens and "instance-metadata-tags" in tag["not-made"]
+    steered.do("set", "mine", "x", "--persist")
+    assert steered.daemon.stop() == 0
+    steered.daemon.config.write_text(TAGS)
+    steered.daemon.start()
+    assert (steered.meta("tags/instance/Name"), steered.meta("mine")) == ("kept", "x"), "it fits again"
+    assert not any("not-made" in change for change in steered.status()["changes"])
+
+
+def test_a_kept_change_that_does_not_fit_is_dropped_when_it_is_taken_back(steer):
+    steered = steer(TAGS)
+    steered.do("set", "mine/below", "x", "--persist")
+    steered.do("tags", "set", "Stage", "kept", "--persist")
+    assert steered.daemon.stop() == 0
+    steered.daemon.config.write_text('[instance]\ninstance-metadata-tags = "disabled"\n[tree]\n"meta-data/mine" = "y"\n')
+    steered.daemon.start()
+    assert ["not-made" in change for change in steered.status()["changes"]] == [True, True]
+    steered.do("unset", "--undo", "mine/below")
+    steered.do("tags", "unset", "Stage")
+    steered.daemon.restart()
+    assert changes(steered) == [] and steered.meta("mine") == "y"
 
 
 def test_a_change_that_cannot_be_kept_is_not_made(steer, tmp_path):

@@ -1,6 +1,7 @@
 """Timelines: `event script`, `[[events]]`, and the flags of `serve` and `run`."""
 
 import sys
+import time
 
 import pytest
 
@@ -137,10 +138,30 @@ def test_events_of_the_configuration_after_a_reload(steer):
     assert steered.json(ACTION)["action"] == "terminate", "those of the configuration are not"
 
 
+def test_a_reload_changes_the_events_whose_words_have_changed_and_no_others(steer):
+    cleared = '[[events]]\nkind = "rebalance"\n'
+    stays = '[[events]]\nkind = "maintenance"\ncode = "system-reboot"\nin = "10m"\n'
+    goes = '[[events]]\nkind = "spot"\nin = "1h"\n'
+    steered = steer(cleared + stays + goes)
+    before = {event["kind"]: event for event in steered.events()}
+    steered.do("event", "clear", before["rebalance"]["id"])
+    comes = '[[events]]\nkind = "spot"\nin = "2h"\n'
+    steered.daemon.config.write_text(comes + stays + cleared)
+    # As long as the daemon has run by now, so long the new event would be too early if it counted from the start.
+    until(lambda: time.monotonic() - steered.daemon.started > 3, "the daemon has run for a while")
+    with span() as done:
+        steered.do("reload")
+    maintenance, spot = steered.events()
+    assert maintenance == before["maintenance"], "with its id and its times"
+    assert spot["id"] == "spot-4" and done.holds(parse(spot["time"]), seconds=7200)
+    steered.daemon.config.write_text(cleared)
+    steered.do("reload")
+    assert steered.events() == []
+
+
 @pytest.mark.parametrize(
     ("written", "key"),
     [
-        ('kind = "spot"\nat = "2020-01-01T00:00:00Z"', "events[0].at"),
         ('kind = "spot"\naction = "explode"', "events[0].action"),
         ('kind = "spot"\ncode = "system-reboot"', "events[0].code"),
         ('kind = "rebalance"\nonly = "Nobody"', "events[0].only"),

@@ -1,6 +1,7 @@
 """What is passed on and what is not, in both directions."""
 
 import json
+import subprocess
 import threading
 import time
 
@@ -422,3 +423,38 @@ def test_faults_strike_what_is_passed_on_too(serve, binary, upstream):
     assert cut.returncode == 0, cut.stderr
     with pytest.raises(Closed):
         daemon.imds.get(ID)
+
+
+def test_commands_that_would_change_nothing_are_refused(serve, binary, upstream):
+    daemon = serve(f'upstream = "{upstream.url}"\n')
+
+    def told(*words: str):
+        return run(binary, *words, env={"FAKE_METADATA_CONTROL": str(daemon.control)}, stdin=subprocess.DEVNULL)
+
+    for words in (
+        ("event", "spot"),
+        ("set", "instance-id", "i-1"),
+        ("set", "iam/mine", "x", "mine", "x"),
+        ("unset", "placement/region"),
+        ("tags", "set", "Name", "x"),
+        ("tags", "unset", "Name"),
+        ("user-data", "-"),
+    ):
+        refused = told(*words)
+        assert (refused.returncode, refused.stdout) == (2, ""), refused
+        assert f"comes from the upstream {upstream.url}" in refused.stderr, refused
+    for words in (("set", "iam/mine", "x"), ("tokens", "required"), ("event", "list"), ("event", "clear")):
+        assert told(*words).returncode == 0, words
+    assert daemon.imds.get("/latest/meta-data/iam/mine", daemon.imds.token()).text == "x"
+    assert daemon.imds.get(ID).status == 401
+
+
+def test_what_was_changed_before_there_was_an_upstream_can_be_taken_back(serve, binary, upstream):
+    daemon = serve("")
+    control = ("--control", str(daemon.control))
+    assert run(binary, "set", *control, "mine", "x").returncode == 0
+    daemon.config.write_text(f'upstream = "{upstream.url}"\n')
+    for words in (("reload",), ("unset", "mine")):
+        done = run(binary, words[0], *control, *words[1:])
+        assert done.returncode == 0, done
+    assert json.loads(run(binary, "status", "--json", *control).stdout)["changes"] == []

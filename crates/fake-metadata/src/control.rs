@@ -9,4 +9,4 @@ mod routes;
 mod server;
 
 pub(crate) use routes::Logins;
-pub(crate) use server::start;
+pub(crate) use server::{Control, start};

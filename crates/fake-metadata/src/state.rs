@@ -16,7 +16,7 @@ use crate::control::Logins;
 use crate::events::{Clock, EventError, EventSpec, Origin, Stages, Timeline};
 use crate::faults::{Fault, Faults, Playing};
 use crate::front::Hosts;
-use crate::live::{self, Changes, InstanceChanges};
+use crate::live::{self, Change, Changes, InstanceChanges};
 use crate::logging::Log;
 use crate::role_documents::{RoleDocuments, role_answer};
 use crate::state_dir::{StateDir, random};
@@ -70,7 +70,8 @@ impl Played {
         let trees = trees(loaded, &spec, &InstanceChanges::default(), Vec::new(), launch)?;
         roles::check(loaded, trees.instance())?;
         let mut events = Timeline::default();
-        add_configured_events(&mut events, loaded, launch)?;
+        let clock = Clock::system().at(launch);
+        add_configured_events(&mut events, loaded, 0..loaded.config.events.len(), &clock)?;
         Ok(Played { spec, changed: InstanceChanges::default(), more: Vec::new(), trees, events })
     }
 
@@ -117,25 +118,48 @@ fn trees(
     imds::Trees::build(&instance, &roles, &config.tree).map_err(refuse)
 }
 
-/// Adds the events of the configuration, by the clock at the start of the daemon, but for those that were over then:
-/// a daemon must start again however long its machine was off.
+/// Adds events of the configuration, told to us at the clock's time, but for those that were over then: a daemon
+/// must start again however long its machine was off.
 fn add_configured_events(
     events: &mut Timeline,
     loaded: &Loaded,
-    launch: Timestamp,
+    which: impl IntoIterator<Item = usize>,
+    clock: &Clock,
 ) -> Result<(), ConfigError> {
-    let clock = Clock::system().at(launch);
-    for (i, spec) in loaded.config.events.iter().enumerate() {
-        match event_left_out(loaded, i, &clock) {
+    for i in which {
+        match event_left_out(loaded, i, clock) {
             Some(why) => log::warn!("{why}"),
             None => {
                 let key = KeyPath::root().key("events").index(i);
-                add_event(events, loaded, spec, Origin::Configuration, &clock)
+                add_event(events, loaded, &loaded.config.events[i], Origin::Configuration, clock)
                     .map_err(|e| loaded.refuse(&key.key(e.key), e.message))?;
             }
         }
     }
     Ok(())
+}
+
+/// Has events follow another configuration. Those it says the same of stay as they are, cleared ones cleared;
+/// new ones are told to us now.
+fn follow_configured_events(
+    events: &mut Timeline,
+    before: &Loaded,
+    loaded: &Loaded,
+) -> Result<(), ConfigError> {
+    let mut gone: Vec<&EventSpec> = before.config.events.iter().collect();
+    let mut new = Vec::new();
+    for (i, spec) in loaded.config.events.iter().enumerate() {
+        match gone.iter().position(|old| *old == spec) {
+            Some(place) => {
+                gone.swap_remove(place);
+            }
+            None => new.push(i),
+        }
+    }
+    for spec in gone {
+        events.drop_configured(spec);
+    }
+    add_configured_events(events, loaded, new, &Clock::system())
 }
 
 /// What is said of an event of the configuration that is over.
@@ -371,8 +395,9 @@ impl State {
     /// Reads the configuration again and reopens the log. A configuration that is wrong is refused
     /// whole, what is in force stays, and the log says so.
     ///
-    /// Live changes, and events and faults of commands, stay in force unless `reset`. Events of the
-    /// configuration stay as they are, cleared ones cleared, while what it says of them stays the same.
+    /// Live changes, and events and faults of commands, stay in force unless `reset`. Each event of the
+    /// configuration stays as it is, a cleared one cleared, while what is said of it stays the same; one that
+    /// is new is told now.
     pub(crate) fn reload(self: &Arc<Self>, reset: bool) -> Result<(), ConfigError> {
         let reloaded = self.sources.load().and_then(|loaded| {
             let played = Arc::new(Played::from(&loaded, self.launch)?);
@@ -384,9 +409,8 @@ impl State {
                     world.changes = Arc::default();
                     world.faults = Faults::default();
                     world.events = played.events.clone();
-                } else if loaded.config.events != world.loaded.config.events {
-                    world.events.drop_all(Origin::Configuration);
-                    add_configured_events(&mut world.events, &loaded, self.launch)?;
+                } else {
+                    follow_configured_events(&mut world.events, &world.loaded, &loaded)?;
                 }
                 world.loaded = loaded.clone();
                 world.given = world.given.with(&loaded)?;
@@ -492,21 +516,44 @@ fn live(world: &World, now: Timestamp) -> Result<Live, ConfigError> {
     })
 }
 
-/// The world with the live changes that were kept from before. What cannot be read, or no longer fits the
-/// configuration, costs an error in the log, not the service.
+/// The world with the live changes that were kept from before. What cannot be read costs an error in the log, not
+/// the service; so does a change that no longer fits the configuration, which is kept for when it does again. The
+/// others are made: that one does not fit must not open what another closed.
 fn with_kept_changes(world: &World, directory: &StateDir, launch: Timestamp) -> Option<(World, Live)> {
-    let restore = || -> Result<Option<(World, Live)>, Box<dyn std::error::Error>> {
-        let changes = live::load(directory)?;
-        if changes == Changes::default() {
-            return Ok(None);
-        }
-        let mut world = World { changes: Arc::new(changes), ..world.clone() };
-        world.settle(launch)?;
-        let live = live(&world, launch)?;
-        Ok(Some((world, live)))
-    };
-    restore().unwrap_or_else(|error| {
+    let kept = live::load(directory).unwrap_or_else(|error| {
         log::error!("{error}; the changes kept from before are not made");
-        None
-    })
+        Vec::new()
+    });
+    if kept.is_empty() {
+        return None;
+    }
+    let with = |changes: &Changes| {
+        let mut world = World { changes: Arc::new(changes.clone()), ..world.clone() };
+        world.settle(launch)?;
+        world.check_roles()?;
+        let live = live(&world, launch)?;
+        Ok::<_, ConfigError>((world, live))
+    };
+    let all = |kept: Vec<Change>| {
+        let mut changes = Changes::default();
+        changes.add(kept, true).ok()?;
+        with(&changes).ok()
+    };
+    if let Some(made) = all(kept.clone()) {
+        return Some(made);
+    }
+    let mut changes = Changes::default();
+    for change in kept {
+        let mut more = changes.clone();
+        let added = more.add(vec![change.clone()], true);
+        match added.and_then(|()| with(&more).map_err(|error| error.to_string())) {
+            Ok(_) => changes = more,
+            Err(why) => {
+                log::error!("{}: {why}; this change, kept from before, is not made", change.name());
+                changes.set_aside(change, why);
+            }
+        }
+    }
+    // Each was tried after those before it.
+    with(&changes).inspect_err(|error| log::error!("{error}; the changes kept from before are not made")).ok()
 }

@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 use super::{Outcome, Usage};
 use crate::cli::{EndpointMode, LiveArgs, Set, TagsCommand, TokensMode, Unset, UserData};
 use crate::control::client::Daemon;
-use crate::live::{Change, USER_DATA_BYTES, canonical, tree_path};
+use crate::live::{Change, USER_DATA_BYTES, canonical, of_a_value, tree_path};
 
 pub(super) fn set(args: Set) -> Outcome {
     let changes = pairs(&args.pairs, "PATH VALUE", |path, value| {
-        Ok(Change::Set { path: checked(path)?, value: value.to_owned() })
+        let path = tree_path(path).and_then(|path| of_a_value(&path)).map_err(Usage)?;
+        Ok(Change::Set { path, value: value.to_owned() })
     })?;
     send(&args.live, json!({ "changes": changes }))
 }
@@ -77,7 +78,7 @@ fn pairs(
 }
 
 fn checked(path: &str) -> Result<String, Usage> {
-    canonical(&tree_path(path)).map_err(Usage)
+    tree_path(path).and_then(|path| canonical(&path)).map_err(Usage)
 }
 
 fn bytes(file: &Path) -> Result<Vec<u8>, Usage> {

@@ -2,8 +2,11 @@
 
 use std::error::Error;
 use std::ffi::OsString;
+use std::fs::Permissions;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -12,11 +15,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tempfile::TempDir;
 use tokio::sync::Notify;
 
 use super::Outcome;
 use crate::cli::Run;
 use crate::config::KeyPath;
+use crate::control::{self, Control};
 use crate::front::{Front, listen};
 use crate::identity::Signer;
 use crate::logging::Log;
@@ -76,6 +81,7 @@ pub(super) fn run(args: Run) -> Outcome {
     let listeners = loaded.config.listen().into_iter().map(listen::open).collect::<Result<Vec<_>, _>>()?;
     let directory = StateDir::new(args.places.state_dir());
     let state = State::start(sources, loaded, log, &directory)?;
+    let control = OwnControl::start(&state)?;
     let front = Front::new(state.clone(), Signer::start(directory)?)?;
     let stop = Arc::new(Notify::new());
     let (tell_address, address) = mpsc::channel();
@@ -98,18 +104,41 @@ pub(super) fn run(args: Run) -> Outcome {
         Ok(checked) => checked.map_err(Into::into),
         Err(_) => Err("serve: no address to listen on".into()),
     };
-    let status = address.and_then(|address| child(&args, address));
+    let status = address.and_then(|address| child(&args, address, &control.socket));
     stop.notify_one();
     // A panic there has ended the process already.
     let _ = serving.join();
     Ok(code_of(status?))
 }
 
-/// Runs the command and passes signals on to it.
-fn child(args: &Run, address: SocketAddr) -> Result<ExitStatus, Box<dyn Error>> {
+/// The control API for the command alone, in a folder that goes when this is dropped.
+struct OwnControl {
+    socket: PathBuf,
+    _control: Control,
+    _folder: TempDir,
+}
+
+impl OwnControl {
+    fn start(state: &Arc<State>) -> Result<OwnControl, String> {
+        let mut folder = tempfile::Builder::new();
+        folder.prefix("fake-metadata-run-").permissions(Permissions::from_mode(0o700));
+        let told = |e: std::io::Error| {
+            format!("open the control socket of this run: {e} (name another folder with TMPDIR)")
+        };
+        let folder = folder.tempdir().map_err(told)?;
+        let socket = folder.path().join("control.sock");
+        let control = control::start(&socket, state).map_err(told)?;
+        Ok(OwnControl { socket, _control: control, _folder: folder })
+    }
+}
+
+/// Runs the command and passes signals on to it. Commands of ours that it calls reach this service by `control`, and
+/// no other daemon.
+fn child(args: &Run, address: SocketAddr, control: &Path) -> Result<ExitStatus, Box<dyn Error>> {
     let (program, arguments) = args.command.split_first().ok_or("no command given")?;
     let mut command = Command::new(program);
     command.args(arguments).env("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("http://{address}"));
+    command.env("FAKE_METADATA_CONTROL", control);
     for name in CONFLICTING {
         command.env_remove(name);
     }

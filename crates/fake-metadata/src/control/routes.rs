@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 pub(crate) use logins::Logins;
 
 use crate::config::ConfigError;
-use crate::state::State;
+use crate::state::{State, World};
 
 /// A request that is not done, with the HTTP status to say so.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,6 +52,16 @@ impl From<ConfigError> for Refused {
 /// Whether the answer waits for a service elsewhere.
 pub(crate) fn waits(url: &str) -> bool {
     url == "/v1/roles/login"
+}
+
+/// Refuses what would change nothing that anybody sees: in proxy mode everything but roles is the upstream's.
+fn refuse_beside_an_upstream(world: &World) -> Result<(), Refused> {
+    match &world.loaded.config.upstream {
+        Some(address) => Err(Refused::wrong(format!(
+            "this would change nothing: everything but iam/ comes from the upstream {address} (take upstream out of the configuration, or change what is there)"
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Reads a JSON body; an empty one is an empty object.

@@ -30,6 +30,8 @@ pub(crate) struct Scheduled {
     /// Shared by the copies of this event, so that who was counted stays counted.
     pub(crate) audience: Arc<Audience>,
     pub(crate) origin: Origin,
+    /// As it was written.
+    spec: EventSpec,
 }
 
 /// All events. Cheap to clone.
@@ -73,7 +75,8 @@ impl Timeline {
         self.check(&event, &audience, state)?;
         self.count += 1;
         let id = format!("{}-{}", kind(&event), self.count);
-        let scheduled = Scheduled { id: id.clone(), event, audience: Arc::new(audience), origin };
+        let audience = Arc::new(audience);
+        let scheduled = Scheduled { id: id.clone(), event, audience, origin, spec: spec.clone() };
         self.events.push(Arc::new(scheduled));
         Ok(id)
     }
@@ -165,6 +168,7 @@ impl Timeline {
                             event: Event::Maintenance(event),
                             audience: scheduled.audience.clone(),
                             origin: scheduled.origin,
+                            spec: scheduled.spec.clone(),
                         }))
                     }
                     _ => {
@@ -190,9 +194,12 @@ impl Timeline {
         Timeline { events: Vec::new(), count: self.count }
     }
 
-    /// Drops the events of that origin.
-    pub(crate) fn drop_all(&mut self, origin: Origin) {
-        self.events.retain(|scheduled| scheduled.origin != origin);
+    /// Drops an event of the configuration that was written like this; nothing when it was cleared before.
+    pub(crate) fn drop_configured(&mut self, spec: &EventSpec) {
+        let is_it = |event: &Arc<Scheduled>| event.origin == Origin::Configuration && event.spec == *spec;
+        if let Some(place) = self.events.iter().position(is_it) {
+            self.events.remove(place);
+        }
     }
 
     /// What `event list` and `status` show.

@@ -47,29 +47,38 @@ impl Change {
     /// # Errors
     /// Says why it cannot be made, whatever the state.
     pub(crate) fn checked(self) -> Result<(Target, Change), String> {
-        Ok(match self {
-            Change::Set { path, value } => {
-                let path = canonical(&path)?;
-                (Target::Path(path.clone()), Change::Set { path, value })
+        let change = match self {
+            Change::Set { path, value } => Change::Set { path: of_a_value(&path)?, value },
+            Change::Remove { path } => Change::Remove { path: canonical(&path)? },
+            Change::UserData { base64: Some(text) } => {
+                user_data(&text)?;
+                Change::UserData { base64: Some(text) }
             }
-            Change::Remove { path } => {
-                let path = canonical(&path)?;
-                (Target::Path(path.clone()), Change::Remove { path })
-            }
-            Change::Tag { key, value } => (Target::Tag(key.clone()), Change::Tag { key, value }),
-            Change::UserData { base64 } => {
-                if let Some(text) = &base64 {
-                    user_data(text)?;
-                }
-                (Target::UserData, Change::UserData { base64 })
-            }
-            Change::Tokens { .. } => (Target::Tokens, self),
-            Change::Endpoint { .. } => (Target::Endpoint, self),
-            Change::DefaultRole { .. } => (Target::DefaultRole, self),
-            Change::Profile { role, profile } => {
-                (Target::Profile(role.clone()), Change::Profile { role, profile })
-            }
-        })
+            other => other,
+        };
+        Ok((change.target(), change))
+    }
+
+    /// What a change that was checked before applies to.
+    pub(crate) fn target(&self) -> Target {
+        match self {
+            Change::Set { path, .. } | Change::Remove { path } => Target::Path(path.clone()),
+            Change::Tag { key, .. } => Target::Tag(key.clone()),
+            Change::UserData { .. } => Target::UserData,
+            Change::Tokens { .. } => Target::Tokens,
+            Change::Endpoint { .. } => Target::Endpoint,
+            Change::DefaultRole { .. } => Target::DefaultRole,
+            Change::Profile { role, .. } => Target::Profile(role.clone()),
+        }
+    }
+
+    /// Whether it shows where everything but roles is an upstream's (proxy mode).
+    pub(crate) fn shows_beside_an_upstream(&self) -> bool {
+        match self {
+            Change::Set { path, .. } | Change::Remove { path } => is_of_roles(path),
+            Change::Tag { .. } | Change::UserData { .. } => false,
+            _ => true,
+        }
     }
 
     /// What is changed, for the log: never the value, which may be anybody's secret.
@@ -143,14 +152,52 @@ pub(crate) fn canonical(path: &str) -> Result<String, String> {
     paths.next().map(|(path, _)| path).ok_or_else(|| format!("{path:?} is no path"))
 }
 
+/// The same of a path that is to have a value.
+///
+/// # Errors
+/// When it is no path, or one without which a metadata service is none.
+pub(crate) fn of_a_value(path: &str) -> Result<String, String> {
+    let path = canonical(path)?;
+    let (version, below) = parts(&path);
+    let holds_paths = matches!(below, "meta-data" | "dynamic") || (version.is_some() && below.is_empty());
+    if holds_paths {
+        return Err(format!("{path} holds paths, not a value: name one of those below it"));
+    }
+    Ok(path)
+}
+
+/// Whether a path is `iam/` or below it, under any version.
+pub(crate) fn is_of_roles(path: &str) -> bool {
+    let path = canonical(path).unwrap_or_default();
+    parts(&path).1.strip_prefix("meta-data/iam").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The version that a path in the tree's own spelling begins with, if any, and what comes below it.
+pub(super) fn parts(path: &str) -> (Option<&str>, &str) {
+    let (first, below) = path.split_once('/').unwrap_or((path, ""));
+    if is_version(first) { (Some(first), below) } else { (None, path) }
+}
+
+fn is_version(name: &str) -> bool {
+    imds::VERSIONS.contains(&name) || name.parse::<jiff::civil::Date>().is_ok()
+}
+
 /// The path below a version's root that a person means: `instance-id` is `meta-data/instance-id`, what
 /// begins with a slash, a version or one of the version's own names stands as it is.
-pub(crate) fn tree_path(path: &str) -> String {
+///
+/// # Errors
+/// When nothing is named.
+pub(crate) fn tree_path(path: &str) -> Result<String, String> {
+    if path.is_empty() {
+        return Err(
+            "the path is empty: name one such as instance-type (fake-metadata tree lists them)".into()
+        );
+    }
     let first = path.split('/').next().unwrap_or("");
     let is_whole = path.starts_with('/')
         || imds::VERSIONS.contains(&first)
         || matches!(first, "meta-data" | "dynamic" | "user-data");
-    if is_whole { path.to_owned() } else { format!("meta-data/{path}") }
+    Ok(if is_whole { path.to_owned() } else { format!("meta-data/{path}") })
 }
 
 #[cfg(test)]
@@ -167,11 +214,40 @@ mod tests {
             ("/latest/meta-data/x", "/latest/meta-data/x"),
             ("my/own", "meta-data/my/own"),
         ] {
-            assert_eq!(tree_path(given), path);
+            assert_eq!(tree_path(given), Ok(path.into()));
         }
+        assert!(tree_path("").is_err());
         let target = |path: &str| Change::Remove { path: path.into() }.checked().map(|(target, _)| target);
         assert_eq!(target("/meta-data/mac/"), Ok(Target::Path("meta-data/mac".into())));
         assert!(target("/").is_err() && target("a//b").is_err() && target("a/../b").is_err());
+    }
+
+    #[test]
+    fn what_holds_the_menu_takes_no_value() {
+        let set = |path: &str| Change::Set { path: path.into(), value: "x".into() }.checked();
+        for path in
+            ["meta-data", "/meta-data/", "dynamic", "latest", "latest/meta-data", "2021-03-23/dynamic/"]
+        {
+            assert!(set(path).unwrap_err().contains("holds paths, not a value"), "{path}");
+        }
+        for path in ["user-data", "meta-data/x", "dynamic/x", "latest/user-data", "meta-data/placement"] {
+            assert!(set(path).is_ok(), "{path}");
+        }
+        assert!(Change::Remove { path: "dynamic".into() }.checked().is_ok(), "it may be missing");
+    }
+
+    #[test]
+    fn beside_an_upstream_only_what_is_said_of_roles_shows() {
+        let shows = |path: &str| Change::Remove { path: path.into() }.shows_beside_an_upstream();
+        assert!(
+            ["meta-data/iam", "/latest/meta-data/iam/info", "2021-03-23/meta-data/iam/x"].map(shows)
+                == [true; 3]
+        );
+        let others =
+            ["meta-data/mac", "meta-data/iam-ecs", "dynamic/iam", "latest", "user-data", "meta-data"];
+        assert!(others.map(shows) == [false; 6]);
+        assert!(Change::Tokens { mode: imds::TokenMode::Required }.shows_beside_an_upstream());
+        assert!(!Change::UserData { base64: None }.shows_beside_an_upstream());
     }
 
     #[test]

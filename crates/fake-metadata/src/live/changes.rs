@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::change::{Change, Target, user_data};
+use super::change::{Change, Target, parts, user_data};
 
 /// A change, and whether it outlives the daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,9 +14,20 @@ struct Entry {
     persist: bool,
 }
 
+/// A change kept from before that does not fit what is configured now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Dormant {
+    change: Change,
+    why: String,
+}
+
 /// Every change in force, by what it applies to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Changes(BTreeMap<Target, Entry>);
+pub(crate) struct Changes {
+    in_force: BTreeMap<Target, Entry>,
+    /// Kept on disk until they fit again, something else is said of the same thing, or a reset.
+    dormant: BTreeMap<Target, Dormant>,
+}
 
 /// What is changed of the instance itself, so that everything that follows from it is changed too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,32 +77,53 @@ impl InstanceChanges {
 }
 
 impl Changes {
-    /// Adds changes, all or none; each replaces an earlier one of the same thing.
+    /// Adds changes, all or none; each replaces an earlier one of the same thing, under whatever path that was.
     pub(crate) fn add(&mut self, changes: Vec<Change>, persist: bool) -> Result<(), String> {
         let checked: Result<Vec<_>, String> = changes.into_iter().map(Change::checked).collect();
-        self.0.extend(checked?.into_iter().map(|(target, change)| (target, Entry { change, persist })));
+        for (target, change) in checked? {
+            self.dormant.remove(&target);
+            self.in_force.retain(|_, earlier| !hides(&earlier.change, &change));
+            self.dormant.retain(|_, earlier| !hides(&earlier.change, &change));
+            self.in_force.insert(target, Entry { change, persist });
+        }
         Ok(())
+    }
+
+    /// Keeps a change from before that cannot be made, for when it can be.
+    pub(crate) fn set_aside(&mut self, change: Change, why: String) {
+        self.dormant.insert(change.target(), Dormant { change, why });
+    }
+
+    /// Takes back what is said of something; whether anything was.
+    fn forget(&mut self, target: &Target) -> bool {
+        let was_in_force = self.in_force.remove(target).is_some();
+        self.dormant.remove(target).is_some() || was_in_force
     }
 
     /// The change of a path.
     pub(crate) fn of_path(&self, path: &str) -> Option<&Change> {
-        self.0.get(&Target::Path(path.to_owned())).map(|entry| &entry.change)
+        self.in_force.get(&Target::Path(path.to_owned())).map(|entry| &entry.change)
     }
 
-    /// Takes the change of a path back.
-    pub(crate) fn forget_path(&mut self, path: &str) {
-        self.0.remove(&Target::Path(path.to_owned()));
+    /// Takes the change of a path back; whether there was one.
+    pub(crate) fn forget_path(&mut self, path: &str) -> bool {
+        self.forget(&Target::Path(path.to_owned()))
     }
 
     /// Takes the change of a tag back.
     pub(crate) fn forget_tag(&mut self, key: &str) {
-        self.0.remove(&Target::Tag(key.to_owned()));
+        self.forget(&Target::Tag(key.to_owned()));
+    }
+
+    /// Takes a tag back that was kept from before and does not fit; whether there was one.
+    pub(crate) fn forget_dormant_tag(&mut self, key: &str) -> bool {
+        self.dormant.remove(&Target::Tag(key.to_owned())).is_some()
     }
 
     /// Changes of the tree by path.
     pub(crate) fn edits(&self) -> imds::Overrides {
         let mut edits = imds::Overrides::default();
-        for entry in self.0.values() {
+        for entry in self.in_force.values() {
             let done = match &entry.change {
                 Change::Set { path, value } => edits.set(path, value.clone()),
                 Change::Remove { path } => edits.remove(path),
@@ -104,7 +136,7 @@ impl Changes {
 
     pub(crate) fn instance(&self) -> InstanceChanges {
         let mut instance = InstanceChanges::default();
-        for entry in self.0.values() {
+        for entry in self.in_force.values() {
             match &entry.change {
                 Change::Tag { key, value } => {
                     instance.tags.insert(key.clone(), value.clone());
@@ -121,7 +153,7 @@ impl Changes {
 
     /// The changed token mode.
     pub(crate) fn tokens(&self) -> Option<imds::TokenMode> {
-        self.0.get(&Target::Tokens).and_then(|entry| match entry.change {
+        self.in_force.get(&Target::Tokens).and_then(|entry| match entry.change {
             Change::Tokens { mode } => Some(mode),
             _ => None,
         })
@@ -129,7 +161,7 @@ impl Changes {
 
     /// The changed switch of the endpoint.
     pub(crate) fn endpoint(&self) -> Option<imds::Endpoint> {
-        self.0.get(&Target::Endpoint).and_then(|entry| match entry.change {
+        self.in_force.get(&Target::Endpoint).and_then(|entry| match entry.change {
             Change::Endpoint { mode } => Some(mode),
             _ => None,
         })
@@ -137,7 +169,7 @@ impl Changes {
 
     /// The default role that a command chose; `Some(None)`: that there be none.
     pub(crate) fn default_role(&self) -> Option<Option<&str>> {
-        self.0.get(&Target::DefaultRole).and_then(|entry| match &entry.change {
+        self.in_force.get(&Target::DefaultRole).and_then(|entry| match &entry.change {
             Change::DefaultRole { role } => Some(role.as_deref()),
             _ => None,
         })
@@ -145,7 +177,7 @@ impl Changes {
 
     /// The profiles that commands chose, by role.
     pub(crate) fn profiles(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.values().filter_map(|entry| match &entry.change {
+        self.in_force.values().filter_map(|entry| match &entry.change {
             Change::Profile { role, profile } => Some((role.as_str(), profile.as_str())),
             _ => None,
         })
@@ -153,22 +185,51 @@ impl Changes {
 
     /// Takes the choices of a default role and of profiles back; whether there were any.
     pub(crate) fn forget_roles(&mut self) -> bool {
-        let before = self.0.len();
-        self.0.retain(|target, _| !matches!(target, Target::DefaultRole | Target::Profile(_)));
-        self.0.len() < before
+        let before = self.in_force.len() + self.dormant.len();
+        let is_other = |target: &Target| !matches!(target, Target::DefaultRole | Target::Profile(_));
+        self.in_force.retain(|target, _| is_other(target));
+        self.dormant.retain(|target, _| is_other(target));
+        self.in_force.len() + self.dormant.len() < before
     }
 
-    /// The changes that outlive the daemon.
+    /// The changes that outlive the daemon, those that do not fit at present among them.
     pub(crate) fn kept(&self) -> Vec<&Change> {
-        self.0.values().filter(|entry| entry.persist).map(|entry| &entry.change).collect()
+        let dormant = self.dormant.iter().map(|(target, dormant)| (target, &dormant.change));
+        let in_force = self.in_force.iter().filter(|(_, entry)| entry.persist);
+        let kept = in_force.map(|(target, entry)| (target, &entry.change)).chain(dormant);
+        kept.collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
     /// What `status` shows.
     pub(crate) fn list(&self) -> Vec<Value> {
-        self.0
-            .values()
-            .map(|entry| json!({ "what": entry.change.describe(), "kept-across-restart": entry.persist }))
-            .collect()
+        let in_force = self.in_force.values().map(
+            |Entry { change, persist }| json!({ "what": change.describe(), "kept-across-restart": persist }),
+        );
+        let dormant = self.dormant.values().map(|Dormant { change, why }| {
+            json!({ "what": change.describe(), "kept-across-restart": true, "not-made": why })
+        });
+        in_force.chain(dormant).collect()
+    }
+}
+
+/// Whether an earlier change of a path would keep anybody from seeing a later one of the instance.
+fn hides(earlier: &Change, later: &Change) -> bool {
+    let (Change::Set { path, .. } | Change::Remove { path }) = earlier else { return false };
+    let (_, path) = parts(path);
+    match later {
+        Change::UserData { .. } => path == "user-data",
+        Change::Tag { key, .. } => {
+            // A value that stands for all tags; that they are not shown at all may be wanted.
+            let all = [
+                "meta-data/tags",
+                "meta-data/tags/instance",
+                "meta-data/tag-sets",
+                "meta-data/tag-sets/instance",
+            ];
+            path.strip_prefix("meta-data/tags/instance/") == Some(key)
+                || (matches!(earlier, Change::Set { .. }) && all.contains(&path))
+        }
+        _ => false,
     }
 }
 
@@ -194,10 +255,55 @@ mod tests {
     }
 
     #[test]
+    fn a_change_of_the_instance_replaces_those_of_the_paths_that_show_it() {
+        let left = |earlier: Vec<Change>, later: Change| {
+            let mut changes = Changes::default();
+            changes.add(earlier, true).unwrap();
+            changes.set_aside(set("2009-04-04/user-data", "dormant"), "tried".into());
+            changes.add(vec![later], true).unwrap();
+            changes.kept().into_iter().map(Change::name).collect::<Vec<_>>()
+        };
+        let remove = |path: &str| Change::Remove { path: path.into() };
+        let data = Change::UserData { base64: None };
+        let earlier =
+            vec![set("user-data", "x"), remove("latest/user-data"), set("2021-03-23/user-data", "x")];
+        assert_eq!(left(earlier, data), ["user-data"]);
+        let tag = Change::Tag { key: "Name".into(), value: Some("x".into()) };
+        let mut earlier: Vec<Change> =
+            ["tags/instance/Name", "tags/instance/Other", "tag-sets/instance", "mine"]
+                .map(|path| set(&format!("meta-data/{path}"), "x"))
+                .into();
+        earlier.push(remove("latest/meta-data/tags/instance/Name"));
+        let kept = ["tag Name", "2009-04-04/user-data", "meta-data/mine", "meta-data/tags/instance/Other"];
+        assert_eq!(left(earlier, tag.clone()), kept);
+        assert_eq!(left(vec![set("meta-data/tags", "x")], tag.clone()), ["tag Name", "2009-04-04/user-data"]);
+        assert_eq!(left(vec![remove("meta-data/tags")], tag).len(), 3);
+    }
+
+    #[test]
     fn of_several_changes_all_are_made_or_none() {
         let mut changes = Changes::default();
         assert!(changes.add(vec![set("meta-data/a", "1"), set("a//b", "1")], false).is_err());
         assert_eq!(changes, Changes::default());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_kept_until_something_else_is_said_of_it() {
+        let mut changes = Changes::default();
+        changes.add(vec![set("meta-data/a", "1"), set("meta-data/b", "1")], true).unwrap();
+        changes.set_aside(set("meta-data/a/below", "1"), "below a value".into());
+        let tokens = Change::Tokens { mode: imds::TokenMode::Required };
+        changes.set_aside(tokens.clone(), "tried".into());
+        let kept =
+            [&tokens, &set("meta-data/a", "1"), &set("meta-data/a/below", "1"), &set("meta-data/b", "1")];
+        assert_eq!(changes.kept(), kept);
+        assert_eq!(changes.tokens(), None);
+        assert_eq!(changes.edits().iter().count(), 2);
+        let shown = changes.list().into_iter().find(|shown| !shown["not-made"].is_null()).unwrap();
+        assert_eq!((&shown["what"], &shown["not-made"]), (&json!("tokens required"), &json!("tried")));
+        assert!(changes.forget_path("meta-data/a/below") && !changes.forget_path("meta-data/a/below"));
+        changes.add(vec![Change::Tokens { mode: imds::TokenMode::Optional }], false).unwrap();
+        assert_eq!(changes.kept(), [&set("meta-data/a", "1"), &set("meta-data/b", "1")]);
     }
 
     #[test]

@@ -9,6 +9,6 @@ mod change;
 mod changes;
 mod keep;
 
-pub(crate) use change::{Change, USER_DATA_BYTES, canonical, tree_path};
+pub(crate) use change::{Change, USER_DATA_BYTES, canonical, is_of_roles, of_a_value, tree_path};
 pub(crate) use changes::{Changes, InstanceChanges};
 pub(crate) use keep::{load, save};

@@ -115,6 +115,12 @@ impl World {
         (specs, settings)
     }
 
+    /// Refuses sources that cannot be.
+    pub(super) fn check_roles(&self) -> Result<(), ConfigError> {
+        let (specs, settings) = self.role_specs();
+        credentials::Store::check(&specs, &settings).map_err(|e| refuse(&self.loaded, e))
+    }
+
     /// What the sources of all roles share.
     pub(super) fn credential_settings(&self) -> credentials::Settings {
         self.loaded.credential_settings(self.played.trees().instance())

@@ -4,7 +4,7 @@ use imds::Ending;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Refused;
+use super::{Refused, refuse_beside_an_upstream};
 use crate::events::{Clock, EventError, EventSpec, Origin, Timeline};
 use crate::state::{State, add_event};
 
@@ -45,6 +45,7 @@ pub(super) fn add(state: &State, request: Add) -> Result<Value, Refused> {
     let clock = Clock::system();
     let several = request.events.len() > 1;
     let added = state.change(|world| {
+        refuse_beside_an_upstream(world)?;
         if request.replace {
             // Ids are not used again: whoever still has an old one must not clear a new event.
             world.events = world.events.emptied();

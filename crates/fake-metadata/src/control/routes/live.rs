@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Refused;
-use crate::live::{Change, Changes, canonical};
+use super::{Refused, refuse_beside_an_upstream};
+use crate::live::{Change, Changes, canonical, is_of_roles};
 use crate::state::{State, World};
 
 /// Changes to make, all or none.
@@ -25,6 +25,19 @@ pub(super) struct Request {
     persist: bool,
 }
 
+impl Request {
+    /// Whether all of it shows where everything but roles is an upstream's. What was changed before that was so
+    /// can be taken back.
+    fn shows_beside_an_upstream(&self, present: &Changes) -> bool {
+        let may_be_unset = |path: &String| {
+            is_of_roles(path) || canonical(path).is_ok_and(|path| present.of_path(&path).is_some())
+        };
+        self.changes.iter().all(Change::shows_beside_an_upstream)
+            && self.unset.iter().all(may_be_unset)
+            && self.unset_tags.is_empty()
+    }
+}
+
 pub(super) fn list(state: &State) -> Value {
     json!({ "changes": state.world().changes.list() })
 }
@@ -32,6 +45,9 @@ pub(super) fn list(state: &State) -> Value {
 pub(super) fn change(state: &State, request: Request) -> Result<Value, Refused> {
     let mut named = [&request.unset[..], &request.undo, &request.unset_tags].concat();
     let done = state.change(|world| {
+        if !request.shows_beside_an_upstream(&world.changes) {
+            refuse_beside_an_upstream(world)?;
+        }
         let mut changes = Changes::clone(&world.changes);
         let mut done = Vec::new();
         for path in &request.unset {
@@ -40,10 +56,9 @@ pub(super) fn change(state: &State, request: Request) -> Result<Value, Refused> 
         }
         for path in &request.undo {
             let path = canonical(path).map_err(Refused::wrong)?;
-            if changes.of_path(&path).is_none() {
+            if !changes.forget_path(&path) {
                 return Err(Refused::wrong(format!("{path} has no live change to take back")));
             }
-            changes.forget_path(&path);
             done.push(format!("{path}: as configured"));
         }
         for key in &request.unset_tags {
@@ -104,6 +119,9 @@ fn unset_tag(world: &World, changes: &mut Changes, key: &str, persist: bool) -> 
     let changed = changes.instance().tags.get(key).cloned();
     let is_there = changed.map_or(configured, |value| value.is_some());
     if !is_there {
+        if changes.forget_dormant_tag(key) {
+            return Ok(format!("tag {key} removed"));
+        }
         return Err(Refused::wrong(format!("there is no tag {key:?}")));
     }
     if configured {
