@@ -104,3 +104,25 @@ def test_what_is_wrong_is_refused_with_its_line(binary, tmp_path, written, messa
     assert result.returncode == 78
     assert message in result.stderr and f"config.toml:{line}: " in result.stderr, result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_mapping_that_is_being_written_gives_nobody_the_default_role(serve, tmp_path):
+    mapping = tmp_path / "callers.map"
+    mapping.write_text("127.0.0.1 -\n127.0.0.3 One\n")
+    daemon = serve(config(f'mapping-file = "{mapping}"\n'))
+    assert role(daemon.imds) is None
+    with open(mapping, "w", buffering=1) as writer:
+        writer.write("127.0.0.3 Two\n")
+        (tmp_path / "another").write_text("closed, in the same folder")
+        writer.write("127.0.0.1 -\n127.0.0.2 One\n")
+        assert role(daemon.imds) is None
+    daemon.wait_for_log("mapping file read again")
+    assert role(daemon.imds) is None
+    mapping.write_text("")
+    assert "the old mapping stays in force" in daemon.wait_for_log("callers.map: it is empty")
+    assert role(daemon.imds) is None
+    reload = run(daemon.binary, "reload", "--control", str(daemon.control))
+    assert reload.returncode == 2 and "it is empty" in reload.stderr, reload
+    mapping.write_text("# nobody\n")
+    until(lambda: role(daemon.imds) == "Base", "the file without entries is in force")
+    until(lambda: daemon.log.count("mapping file read again") == 2, "it was read twice")

@@ -221,3 +221,14 @@ def test_a_choice_that_cannot_be_kept_changes_nothing(profiles):
     assert served(daemon, "Prof")["AccessKeyId"] == temp
     status = json.loads(run(daemon.binary, "status", "--json", "--control", str(daemon.control)).stdout)
     assert [change["kept-across-restart"] for change in status["changes"]] == [True, True]
+
+
+def test_a_profile_that_yields_nothing_is_told_at_once(profiles):
+    daemon = profiles
+    assert role(daemon, "use", "--profile", "temp") == "role Prof by profile temp\nProf: does not expire\n"
+    told = run(daemon.binary, "role", "use", "--profile", "tmep", "--control", str(daemon.control))
+    assert told.returncode == 1, told
+    assert told.stdout.splitlines()[1].startswith("Prof: nothing to serve, ") and "tmep" in told.stdout
+    assert "fake-metadata role use --undo takes the choice back" in told.stderr
+    role(daemon, "use", "--undo")
+    assert served(daemon, "Prof")["AccessKeyId"].endswith("WORK")

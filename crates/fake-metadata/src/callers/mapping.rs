@@ -21,17 +21,25 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Reads the file. `is_role` says which roles there are.
+    /// Reads the file. `before` is what it held before, `is_role` says which roles there are. An empty file after
+    /// one with entries is refused: whoever writes it has just begun, or has failed to.
     ///
     /// # Errors
     /// A sentence with the file, the line where there is one, and what is wrong.
-    pub(crate) fn read(path: &Path, is_role: impl Fn(&str) -> bool) -> Result<Mapping, String> {
+    pub(crate) fn read(
+        path: &Path,
+        before: &Mapping,
+        is_role: impl Fn(&str) -> bool,
+    ) -> Result<Mapping, String> {
         let fail = |cause: String| format!("read {}: {cause}", path.display());
         let size = std::fs::metadata(path).map_err(|e| fail(e.to_string()))?.len();
         if size > MOST_BYTES {
             return Err(fail(format!("{size} bytes are too many")));
         }
         let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+        if text.trim().is_empty() && !before.networks.is_empty() {
+            return Err(fail("it is empty (write a comment into one that is to have no entries)".into()));
+        }
         let name = path.display();
         Mapping::parse(&text, is_role).map_err(|(line, message)| match line {
             Some(line) => format!("{name}:{line}: {message}"),
@@ -119,8 +127,25 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_file_takes_no_entries_back() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let read = |text: &str, before: &Mapping| {
+            std::fs::write(file.path(), text).unwrap();
+            Mapping::read(file.path(), before, |_| true)
+        };
+        let some = read("10.0.0.1 a\n", &Mapping::default()).unwrap();
+        for empty in ["", "\n \n"] {
+            assert!(read(empty, &some).unwrap_err().contains("it is empty (write a comment"));
+            assert_eq!(read(empty, &Mapping::default()), Ok(Mapping::default()));
+        }
+        for cleared in ["# nobody\n", "{}"] {
+            assert_eq!(read(cleared, &some), Ok(Mapping::default()));
+        }
+    }
+
+    #[test]
     fn a_file_that_cannot_be_read_is_named() {
-        let error = Mapping::read(Path::new("/nonexistent/map"), |_| true).unwrap_err();
+        let error = Mapping::read(Path::new("/nonexistent/map"), &Mapping::default(), |_| true).unwrap_err();
         assert!(error.starts_with("read /nonexistent/map: "), "{error}");
     }
 }

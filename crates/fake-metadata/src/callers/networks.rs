@@ -101,6 +101,11 @@ impl Networks {
         self.by_prefix.entry(Reverse(network.prefix)).or_default().insert(network.address, grant)
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_prefix.is_empty()
+    }
+
     /// What a caller at this address is given, when a network holds it.
     pub(crate) fn find(&self, address: IpAddr) -> Option<&Grant> {
         self.narrowest(address).map(|(_, grant)| grant)

@@ -86,6 +86,11 @@ pub(crate) struct Resolved {
 impl Resolved {
     /// Resolves the table of this configuration: looks up users by name, reads the mapping file.
     pub(crate) fn load(loaded: &Loaded) -> Result<Resolved, ConfigError> {
+        Resolved::default().again(loaded)
+    }
+
+    /// The table of another configuration, or of the same one later.
+    pub(crate) fn again(&self, loaded: &Loaded) -> Result<Resolved, ConfigError> {
         let settings = &loaded.config.callers;
         let table = KeyPath::root().key("callers");
         let roles = loaded.config.roles();
@@ -93,7 +98,7 @@ impl Resolved {
             Some(name) if !roles.contains_key(name) => Err(loaded.refuse(key, no_such_role(name))),
             name => Ok(name.as_deref().map(Arc::from)),
         };
-        let mut resolved = Resolved { mapping: Resolved::read_mapping(loaded)?, ..Resolved::default() };
+        let mut resolved = Resolved { mapping: self.read_mapping(loaded)?, ..Resolved::default() };
         for (text, role) in &settings.networks {
             let key = table.key("networks").key(text);
             let network: Network = text.parse().map_err(|message: String| loaded.refuse(&key, message))?;
@@ -112,18 +117,18 @@ impl Resolved {
     }
 
     /// Reads the mapping file of this configuration, when there is one.
-    fn read_mapping(loaded: &Loaded) -> Result<Mapping, ConfigError> {
+    fn read_mapping(&self, loaded: &Loaded) -> Result<Mapping, ConfigError> {
         let Some(path) = loaded.config.callers.mapping_file(&loaded.folder) else {
             return Ok(Mapping::default());
         };
         let roles = loaded.config.roles();
-        Mapping::read(&path, |name| roles.contains_key(name))
+        Mapping::read(&path, &self.mapping, |name| roles.contains_key(name))
             .map_err(|message| loaded.refuse(&KeyPath::root().key("callers").key("mapping-file"), message))
     }
 
     /// The same with the mapping file's present content, or `None` where that is what it holds already.
     pub(crate) fn reread(&self, loaded: &Loaded) -> Result<Option<Resolved>, ConfigError> {
-        let mapping = Resolved::read_mapping(loaded)?;
+        let mapping = self.read_mapping(loaded)?;
         Ok((mapping != self.mapping).then(|| Resolved { mapping, ..self.clone() }))
     }
 }

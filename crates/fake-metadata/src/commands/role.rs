@@ -90,14 +90,27 @@ fn choose(args: &UseRole) -> Outcome {
     for line in answer["done"].as_array().into_iter().flatten() {
         println!("{}", plain(line));
     }
-    Ok(ExitCode::SUCCESS)
+    // The source is asked now, for the first time if it is another one.
+    let Some(role) = answer["asked"].as_str() else { return Ok(ExitCode::SUCCESS) };
+    if outcomes(&[json!({ "role": role, "attempt": 1 })], &daemon)? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(format!("role {role} is of no use this way (fake-metadata role use --undo takes the choice back)")
+        .into())
 }
 
 /// Asks for a refresh and waits for its outcome. Fails when a source does.
 fn refresh(name: Option<&str>, daemon: &Daemon) -> Outcome {
     let request = json!({ "roles": name.into_iter().collect::<Vec<_>>() });
     let answer = daemon.ask(Method::POST, "/v1/roles/refresh", Some(&request))?;
-    let mut awaited: Vec<&Value> = answer["asked"].as_array().into_iter().flatten().collect();
+    let asked = answer["asked"].as_array().map_or(&[][..], Vec::as_slice);
+    Ok(if outcomes(asked, daemon)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Waits until each role's attempts have reached the number that goes with it, and prints what came of them;
+/// whether no source has failed.
+fn outcomes(asked: &[Value], daemon: &Daemon) -> Result<bool, Box<dyn std::error::Error>> {
+    let mut awaited: Vec<&Value> = asked.iter().collect();
     let mut failed = false;
     let deadline = Instant::now() + PATIENCE;
     while !awaited.is_empty() {
@@ -117,12 +130,12 @@ fn refresh(name: Option<&str>, daemon: &Daemon) -> Outcome {
         if !awaited.is_empty() {
             if Instant::now() >= deadline {
                 let names: Vec<String> = awaited.iter().map(|asked| plain(&asked["role"])).collect();
-                return Err(format!("refresh {}: no answer yet after {PATIENCE:?}", names.join(", ")).into());
+                return Err(format!("ask for {}: no answer yet after {PATIENCE:?}", names.join(", ")).into());
             }
             std::thread::sleep(LOOK);
         }
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(!failed)
 }
 
 /// A line a role, in columns; the default role has a star.

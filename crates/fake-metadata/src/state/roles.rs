@@ -28,7 +28,8 @@ impl Given {
     pub(super) fn with(&self, loaded: &Loaded) -> Result<Given, ConfigError> {
         let engines = loaded.config.callers.engines();
         let wishes = self.wishes.iter().filter(|(socket, _)| engines.sockets.contains(socket));
-        Ok(Given { callers: Arc::new(Resolved::load(loaded)?), wishes: Arc::new(wishes.cloned().collect()) })
+        let callers = Arc::new(self.callers.again(loaded)?);
+        Ok(Given { callers, wishes: Arc::new(wishes.cloned().collect()) })
     }
 
     /// Whether nothing was changed between the two.
@@ -159,6 +160,8 @@ impl State {
         let loaded = self.world().loaded;
         let callers = &loaded.config.callers;
         self.mapping_watch.follow(callers.mapping_file(&loaded.folder), Arc::downgrade(self));
+        // It has just been read.
+        self.mapping_watch.note(None, "");
         let engines = callers.engines();
         let followed = self.engines.follow(engines, &Arc::downgrade(self), || self.outgoing.handle());
         if let Err(error) = followed {
@@ -190,7 +193,7 @@ impl State {
                 Ok(())
             }),
         });
-        self.mapping_watch.note(reread.err().map(|e| e.to_string()));
+        self.mapping_watch.note(reread.err().map(|e| e.to_string()), "the old mapping stays in force");
     }
 
     /// Makes the role that a container asks for, unless it is there. Its credentials are fetched from

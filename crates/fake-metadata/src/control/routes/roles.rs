@@ -63,7 +63,9 @@ pub(super) fn list(state: &State) -> Value {
     json!({ "default-role": state.live().rules.default_role(), "roles": state.roles() })
 }
 
+/// Makes a choice. Answers at once, with the role whose source is asked because its profile was chosen.
 pub(super) fn choose(state: &State, request: Use) -> Result<Value, Refused> {
+    let mut asked = None;
     let done = state.change(|world| {
         let mut changes = Changes::clone(&world.changes);
         let done = if request.undo {
@@ -75,6 +77,10 @@ pub(super) fn choose(state: &State, request: Use) -> Result<Value, Refused> {
         } else {
             let chosen = choices(&request, world)?;
             let described = chosen.iter().map(Change::describe).collect();
+            asked = chosen.iter().find_map(|change| match change {
+                Change::Profile { role, .. } => Some(role.clone()),
+                _ => None,
+            });
             changes.add(chosen, request.persist).map_err(Refused::wrong)?;
             described
         };
@@ -82,7 +88,7 @@ pub(super) fn choose(state: &State, request: Use) -> Result<Value, Refused> {
         Ok(done)
     })?;
     log::info!("changed by command: {}", done.join(", "));
-    Ok(json!({ "done": done }))
+    Ok(json!({ "done": done, "asked": asked }))
 }
 
 /// The changes that a choice comes to.
