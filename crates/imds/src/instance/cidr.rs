@@ -30,8 +30,23 @@ impl Cidr4 {
         self.bits <= inner.bits && self.contains(inner.base)
     }
 
+    /// Whether the two have an address in common.
+    pub(super) fn overlaps(self, other: Cidr4) -> bool {
+        self.holds(other) || other.holds(self)
+    }
+
     pub(super) fn bits(self) -> u32 {
         self.bits
+    }
+
+    /// The blocks of that size in this one, in order; none where it is smaller.
+    pub(super) fn parts(self, bits: u32) -> impl Iterator<Item = Cidr4> {
+        let count = bits.checked_sub(self.bits).map_or(0, |more| 1u64 << more);
+        let size = 1u64 << (32 - bits);
+        (0..count).map(move |at| {
+            let base = Ipv4Addr::from(u32::from(self.base).wrapping_add((at * size) as u32));
+            Cidr4 { base, bits }
+        })
     }
 
     /// The larger block of at most that many bits around this one.
@@ -82,6 +97,11 @@ impl Cidr6 {
         Cidr6::around(address, self.bits) == self
     }
 
+    /// Whether all of `inner` lies in this block.
+    pub(super) fn holds(self, inner: Cidr6) -> bool {
+        self.bits <= inner.bits && self.contains(inner.base)
+    }
+
     /// The larger block of at most that many bits around this one.
     pub(super) fn widened(self, bits: u32) -> Cidr6 {
         Cidr6::around(self.base, bits.min(self.bits))
@@ -116,6 +136,9 @@ mod tests {
         assert!(!subnet.holds(Cidr4::parse("10.237.0.0/24").unwrap()));
         assert_eq!(subnet.widened(16).to_string(), "10.237.0.0/16");
         assert_eq!(subnet.address(0).to_string(), "10.237.0.10");
+        let parts: Vec<String> = subnet.parts(28).map(|part| part.to_string()).collect();
+        assert_eq!(parts, ["10.237.0.0/28", "10.237.0.16/28"]);
+        assert_eq!(subnet.parts(26).count(), 0);
         for wrong in ["10.0.0.1/24", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/+8", "10.0.0.0/08", "x/8"] {
             assert_eq!(Cidr4::parse(wrong), None, "{wrong}");
         }

@@ -4,7 +4,7 @@ mod blocks;
 mod completion;
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::spec::{HostnameType, InterfaceSpec};
 use super::value::{Checked, refuse};
@@ -69,6 +69,7 @@ pub(super) fn interfaces(spec: &InstanceSpec, owner: &Owner<'_>) -> Checked<Vec<
     let stated: Vec<Ipv4Addr> =
         listed.chain(&spec.local_ipv4).filter_map(|address| address.parse().ok()).collect();
     let mut complete: Vec<Interface> = Vec::with_capacity(specs.len());
+    let mut given: Vec<InterfaceSpec> = Vec::with_capacity(specs.len());
     for mut entry in specs {
         if entry.is_primary() {
             entry.spec = with_top_level(entry.spec, &entry.key, spec)?;
@@ -77,15 +78,39 @@ pub(super) fn interfaces(spec: &InstanceSpec, owner: &Owner<'_>) -> Checked<Vec<
             Completion { entry: &entry, owner, others: &complete, stated: &stated }.interface()?;
         for (leaf, of) in SHARED_BY_NONE {
             for other in &complete {
-                if let Some(twice) = of(&interface).into_iter().find(|value| of(other).contains(value)) {
+                let theirs = of(other);
+                let shared = |value: &&String| theirs.iter().any(|other| is_same(value, other));
+                if let Some(twice) = of(&interface).into_iter().find(shared) {
                     let message = format!("{twice} is that of interface {} too", other.interface_id);
                     return refuse(entry.key_of(leaf), message);
                 }
             }
         }
+        for (other, given) in complete.iter_mut().zip(&given) {
+            if other.vpc_id == interface.vpc_id {
+                share_vpc(&interface, &entry.spec, other, given);
+            }
+        }
         complete.push(interface);
+        given.push(entry.spec);
     }
     Ok(complete)
+}
+
+/// Gives an interface the blocks of its VPC that a later one has come to, where neither was told them.
+fn share_vpc(from: &Interface, from_spec: &InterfaceSpec, to: &mut Interface, to_spec: &InterfaceSpec) {
+    fn add(from: &[String], to: &mut Vec<String>) {
+        let missing: Vec<String> = from.iter().filter(|block| !to.contains(block)).cloned().collect();
+        to.extend(missing);
+    }
+    let told =
+        [&from_spec.vpc_ipv4_cidr_blocks, &to_spec.vpc_ipv4_cidr_blocks].iter().any(|list| list.is_some());
+    if !told && from_spec.vpc_ipv4_cidr_block.is_none() {
+        add(&from.vpc_ipv4_cidr_blocks, &mut to.vpc_ipv4_cidr_blocks);
+    }
+    if from_spec.vpc_ipv6_cidr_blocks.is_none() && to_spec.vpc_ipv6_cidr_blocks.is_none() {
+        add(&from.vpc_ipv6_cidr_blocks, &mut to.vpc_ipv6_cidr_blocks);
+    }
 }
 
 /// An entry of `interfaces` with its numbers.
@@ -170,6 +195,10 @@ fn with_top_level(mut own: InterfaceSpec, at: &str, top: &InstanceSpec) -> Check
     agree(at, "subnet-ipv4-cidr-block", &mut own.subnet_ipv4_cidr_block, &top.subnet_ipv4_cidr_block)?;
     agree(at, "vpc-id", &mut own.vpc_id, &top.vpc_id)?;
     agree(at, "vpc-ipv4-cidr-block", &mut own.vpc_ipv4_cidr_block, &top.vpc_ipv4_cidr_block)?;
+    // The instance has one name unless more are given.
+    if own.local_hostname.is_none() {
+        own.local_hostname = top.hostname.clone().filter(|name| !name.is_empty());
+    }
     let lower = |mac: &Option<String>| mac.as_deref().map(str::to_ascii_lowercase);
     own.mac = lower(&own.mac);
     agree(at, "mac", &mut own.mac, &lower(&top.mac))?;
@@ -181,7 +210,8 @@ fn with_top_level(mut own: InterfaceSpec, at: &str, top: &InstanceSpec) -> Check
         let Some(top) = top else { continue };
         match list {
             None => *list = Some(vec![top.clone()]),
-            Some(own) if own.first() == Some(top) || !first && own.contains(top) => {}
+            Some(own) if own.first().is_some_and(|own| is_same(own, top)) => {}
+            Some(own) if !first && own.iter().any(|own| is_same(own, top)) => {}
             Some(own) if own.is_empty() && top.is_empty() => {}
             Some(own) => {
                 let message = format!(
@@ -193,6 +223,12 @@ fn with_top_level(mut own: InterfaceSpec, at: &str, top: &InstanceSpec) -> Check
         }
     }
     Ok(own)
+}
+
+/// Whether two texts are equal, or the same IPv6 address.
+fn is_same(one: &str, other: &str) -> bool {
+    let parsed = |text: &str| text.parse::<Ipv6Addr>().ok();
+    one == other || parsed(one).is_some_and(|address| parsed(other) == Some(address))
 }
 
 /// The private host name EC2 gives: after the address, or after the instance.

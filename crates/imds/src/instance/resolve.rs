@@ -30,7 +30,7 @@ impl Instance {
             None => "123456789012".to_owned(),
         };
         let instance_id = always("instance-id", spec.instance_id.as_deref(), "i-1234567890abcdef0")?;
-        let instance_type = always("instance-type", spec.instance_type.as_deref(), "t3.micro")?;
+        let instance_type = always("instance-type", spec.instance_type.as_deref(), usual_type(spec))?;
         let owner = Owner {
             account_id: &account_id,
             instance_id: &instance_id,
@@ -126,6 +126,14 @@ fn public_address(primary: &network::Interface) -> Option<String> {
     let of_first = |private: &Vec<String>| private.first() == primary.local_ipv4s.first();
     let associated = primary.ipv4_associations.iter().find(|(_, private)| of_first(private));
     associated.map(|(public, _)| public).or(primary.public_ipv4s.first()).cloned()
+}
+
+/// The type of an instance that is given none.
+fn usual_type(spec: &InstanceSpec) -> &'static str {
+    match spec.architecture.as_deref() {
+        Some("arm64") => "t4g.micro",
+        _ => "t3.micro",
+    }
 }
 
 /// Graviton types have a `g` right after the generation (t4g, c7gn, im4gn); a1 was the first.

@@ -38,8 +38,15 @@ impl Completion<'_> {
             None => value::made_up_mac(&seed),
         };
         let interface_id = value::made_up_id("eni", &seed);
-        let (local_ipv4s, blocks) = self.ipv4()?;
-        let (ipv6s, subnet_ipv6, vpc_ipv6) = self.ipv6()?;
+        let place = [owner.account_id, owner.region];
+        let usual_vpc = match self.twin().or(self.others.first()) {
+            Some(other) => other.vpc_id.clone(),
+            None => value::made_up_id("vpc", &place),
+        };
+        let vpc_id = self.always("vpc-id", &spec.vpc_id, usual_vpc)?;
+        let kin: Vec<&Interface> = self.others.iter().filter(|other| other.vpc_id == vpc_id).collect();
+        let (local_ipv4s, blocks) = self.ipv4(&kin)?;
+        let (ipv6s, subnet_ipv6, vpc_ipv6) = self.ipv6(&kin)?;
         let (public_ipv4s, ipv4_associations) = self.public(&local_ipv4s)?;
         let public_hostname = match spec.public_hostname.as_deref() {
             Some(name) => optional(&self.key("public-hostname"), Some(name))?,
@@ -50,22 +57,30 @@ impl Completion<'_> {
             None => Some(hostname(owner, local_ipv4s.first())),
         };
         let (security_groups, security_group_ids) = self.security_groups()?;
-        let place = [owner.account_id, owner.region];
-        let default = |of: fn(&Interface) -> &String, prefix: &str| match self.others.first() {
-            Some(primary) => of(primary).clone(),
-            None => value::made_up_id(prefix, &place),
+        let subnet = blocks.subnet.map(|block| block.to_string());
+        let in_it = |other: &&&Interface| {
+            other.subnet_ipv4_cidr_block == subnet
+                && (subnet.is_some() || other.subnet_ipv6_cidr_blocks == subnet_ipv6)
+        };
+        let usual_subnet = match kin.iter().find(in_it) {
+            Some(other) => other.subnet_id.clone(),
+            None if self.others.is_empty() => value::made_up_id("subnet", &place),
+            None => {
+                let block = subnet.clone().unwrap_or_else(|| subnet_ipv6.join(" "));
+                value::made_up_id("subnet", &[place[0], place[1], &vpc_id, &block])
+            }
         };
         Ok(Interface {
             interface_id: self.always("interface-id", &spec.interface_id, interface_id)?,
-            subnet_id: self.always("subnet-id", &spec.subnet_id, default(|i| &i.subnet_id, "subnet"))?,
-            vpc_id: self.always("vpc-id", &spec.vpc_id, default(|i| &i.vpc_id, "vpc"))?,
+            subnet_id: self.always("subnet-id", &spec.subnet_id, usual_subnet)?,
+            vpc_id,
             owner_id: match &spec.owner_id {
                 Some(id) => value::account(&self.key("owner-id"), id.clone())?,
                 None => owner.account_id.to_owned(),
             },
             ipv4_prefix: self.blocks4("ipv4-prefix", &spec.ipv4_prefix)?,
             ipv6_prefix: self.blocks6("ipv6-prefix", &spec.ipv6_prefix)?,
-            subnet_ipv4_cidr_block: blocks.subnet.map(|block| block.to_string()),
+            subnet_ipv4_cidr_block: subnet,
             vpc_ipv4_cidr_block: blocks.vpc.map(|block| block.to_string()),
             vpc_ipv4_cidr_blocks: blocks.vpcs,
             subnet_ipv6_cidr_blocks: subnet_ipv6,
@@ -106,11 +121,16 @@ impl Completion<'_> {
         Ok((names, ids))
     }
 
-    /// The private addresses, and the blocks they lie in.
-    fn ipv4(&self) -> Checked<(Vec<String>, Blocks)> {
+    /// The interface that is in the subnet that this one is said to be in.
+    fn twin(&self) -> Option<&Interface> {
+        let subnet = self.entry.spec.subnet_id.as_ref()?;
+        self.others.iter().find(|other| other.subnet_id == *subnet)
+    }
+
+    /// The private addresses, and the blocks they lie in. `kin` are the interfaces in the same VPC.
+    fn ipv4(&self, kin: &[&Interface]) -> Checked<(Vec<String>, Blocks)> {
         let spec = &self.entry.spec;
-        let subnet = self.block4("subnet-ipv4-cidr-block", &spec.subnet_ipv4_cidr_block)?;
-        let vpc = self.block4("vpc-ipv4-cidr-block", &spec.vpc_ipv4_cidr_block)?;
+        let mut vpc = self.block4("vpc-ipv4-cidr-block", &spec.vpc_ipv4_cidr_block)?;
         let given = match &spec.local_ipv4s {
             Some(list) => Some(self.addresses("local-ipv4s", list)?),
             // In an IPv6-only subnet nothing else would be left to say.
@@ -119,11 +139,18 @@ impl Completion<'_> {
         };
         let first = given.as_ref().and_then(|addresses| addresses.first().copied());
         let none = given.as_ref().is_some_and(Vec::is_empty);
-        let vpcs = match &spec.vpc_ipv4_cidr_blocks {
-            Some(list) => self.parsed("vpc-ipv4-cidr-blocks", list, Cidr4::parse)?,
-            None => vpc.into_iter().collect(),
+        let subnet = self.subnet4(kin, first, none)?;
+        let vpcs = match (&spec.vpc_ipv4_cidr_blocks, vpc, kin.first()) {
+            (Some(list), ..) => self.parsed("vpc-ipv4-cidr-blocks", list, Cidr4::parse)?,
+            (None, Some(vpc), _) => vec![vpc],
+            (None, None, Some(sibling)) => {
+                vpc = sibling.vpc_ipv4_cidr_block.as_deref().and_then(Cidr4::parse);
+                let shared = sibling.vpc_ipv4_cidr_blocks.iter().filter_map(|text| Cidr4::parse(text));
+                with_room(shared.collect(), subnet, first)
+            }
+            (None, None, None) => Vec::new(),
         };
-        let blocks = Blocks::around(subnet, vpc, &vpcs, first, none, self.others.first());
+        let blocks = Blocks::around(subnet, vpc, &vpcs, first, none, kin.first().copied());
         self.check_blocks(&blocks, &vpcs)?;
         let addresses =
             given.unwrap_or_else(|| blocks.subnet.and_then(|subnet| self.free(subnet)).into_iter().collect());
@@ -136,6 +163,40 @@ impl Completion<'_> {
             return refuse(self.key("local-ipv4s"), message);
         }
         Ok((addresses.iter().map(Ipv4Addr::to_string).collect(), blocks))
+    }
+
+    /// The subnet's IPv4 block as it is given, here or by another interface in that subnet; for another subnet of
+    /// the same VPC, one that overlaps none. `None` leaves it to be found with the VPC's.
+    fn subnet4(&self, kin: &[&Interface], address: Option<Ipv4Addr>, none: bool) -> Checked<Option<Cidr4>> {
+        let spec = &self.entry.spec;
+        let given = self.block4("subnet-ipv4-cidr-block", &spec.subnet_ipv4_cidr_block)?;
+        let block_of = |other: &Interface| other.subnet_ipv4_cidr_block.as_deref().and_then(Cidr4::parse);
+        if let Some(twin) = self.twin() {
+            return match (given, block_of(twin)) {
+                (Some(own), Some(other)) if own != other => {
+                    let message = format!(
+                        "{own} is not that of {}, which has {other} on interface {}; change one of them, or \
+                         subnet-id",
+                        twin.subnet_id, twin.interface_id
+                    );
+                    refuse(self.key("subnet-ipv4-cidr-block"), message)
+                }
+                (own, other) => Ok(own.or(other.filter(|_| !none))),
+            };
+        }
+        if given.is_some() || none || spec.subnet_id.is_none() {
+            return Ok(given);
+        }
+        let taken: Vec<Cidr4> = kin.iter().filter_map(|other| block_of(other)).collect();
+        let free = |block: &Cidr4| !taken.iter().any(|other| other.overlaps(*block));
+        let told = self.block4("vpc-ipv4-cidr-block", &spec.vpc_ipv4_cidr_block)?;
+        let shared = || kin.first()?.vpc_ipv4_cidr_block.as_deref().and_then(Cidr4::parse);
+        Ok(match (address, told.or_else(shared)) {
+            _ if taken.is_empty() => None,
+            (Some(at), _) => (20..=28).map(|bits| Cidr4::around(at, bits)).find(free),
+            (None, Some(vpc)) => vpc.parts(vpc.bits().max(20)).find(free),
+            (None, None) => None,
+        })
     }
 
     /// An address of the subnet that no other interface has or will have.
@@ -169,7 +230,7 @@ impl Completion<'_> {
     }
 
     /// IPv6 addresses, and the blocks of subnet and VPC.
-    fn ipv6(&self) -> Checked<(Vec<String>, Vec<String>, Vec<String>)> {
+    fn ipv6(&self, kin: &[&Interface]) -> Checked<(Vec<String>, Vec<String>, Vec<String>)> {
         let spec = &self.entry.spec;
         let texts: Vec<&String> = spec.ipv6s.iter().flatten().filter(|text| !text.is_empty()).collect();
         let key = self.key("ipv6s");
@@ -179,10 +240,18 @@ impl Completion<'_> {
             (None, Some(first)) => vec![Cidr6::around(*first, 64).to_string()],
             (None, None) => Vec::new(),
         };
-        let vpcs = match (&spec.vpc_ipv6_cidr_blocks, subnets.first().and_then(|text| Cidr6::parse(text))) {
-            (Some(_), _) => self.blocks6("vpc-ipv6-cidr-blocks", &spec.vpc_ipv6_cidr_blocks)?,
-            (None, Some(subnet)) => vec![subnet.widened(56).to_string()],
-            (None, None) => Vec::new(),
+        let vpcs = match &spec.vpc_ipv6_cidr_blocks {
+            Some(_) => self.blocks6("vpc-ipv6-cidr-blocks", &spec.vpc_ipv6_cidr_blocks)?,
+            None => {
+                let shared = kin.first().map(|sibling| sibling.vpc_ipv6_cidr_blocks.clone());
+                let mut vpcs = shared.unwrap_or_default();
+                let subnet = subnets.first().and_then(|text| Cidr6::parse(text));
+                let holds = |text: &String, subnet| Cidr6::parse(text).is_some_and(|vpc| vpc.holds(subnet));
+                if let Some(subnet) = subnet.filter(|subnet| !vpcs.iter().any(|text| holds(text, *subnet))) {
+                    vpcs.push(subnet.widened(56).to_string());
+                }
+                vpcs
+            }
         };
         let blocks: Vec<Cidr6> = subnets.iter().filter_map(|text| Cidr6::parse(text)).collect();
         let inside = |address: &_| blocks.is_empty() || blocks.iter().any(|block| block.contains(*address));
@@ -264,4 +333,22 @@ impl Completion<'_> {
         };
         list.iter().map(block).collect()
     }
+}
+
+/// The blocks of a VPC, and another one where none of them has room for the subnet or the address.
+fn with_room(mut vpcs: Vec<Cidr4>, subnet: Option<Cidr4>, address: Option<Ipv4Addr>) -> Vec<Cidr4> {
+    let inside = |vpc: &Cidr4| match (subnet, address) {
+        (Some(subnet), _) => vpc.holds(subnet),
+        (None, Some(address)) => vpc.contains(address),
+        (None, None) => true,
+    };
+    if !vpcs.iter().any(inside) {
+        let widest = (16..=28).filter_map(|bits| match (subnet, address) {
+            (Some(subnet), _) => Some(subnet.widened(bits)),
+            (None, address) => address.map(|address| Cidr4::around(address, bits)),
+        });
+        let apart = |block: &Cidr4| !vpcs.iter().any(|vpc| vpc.overlaps(*block));
+        vpcs.extend(widest.filter(apart).take(1).collect::<Vec<_>>());
+    }
+    vpcs
 }
