@@ -66,6 +66,7 @@ def test_contents(unpacked):
         "etc/logrotate.d/fake-metadata",
         "usr/lib/systemd/system/fake-metadata.service",
         "usr/lib/systemd/system/fake-metadata-network.service",
+        "usr/lib/systemd/system/fake-metadata-network-again.service",
         "usr/lib/fake-metadata/supervisor",
         "usr/share/fake-metadata/daemontools/run",
         "usr/share/fake-metadata/daemontools/log/run",

@@ -109,9 +109,10 @@ def test_a_container_without_net_admin(boot, deb):
     """systemd runs, and may not touch the network: the daemon serves on loopback, and one line says what is missing."""
     system = boot("deb12-systemd")
     box = system.box
-    dropin = "/run/systemd/system/fake-metadata-network.service.d"
-    box.sh(f"mkdir -p {dropin}")
-    box.path(f"{dropin}/x.conf").write_text("[Service]\nCapabilityBoundingSet=~CAP_NET_ADMIN\n")
+    dropins = [f"/run/systemd/system/fake-metadata-{name}.service.d" for name in ("network", "network-again")]
+    for dropin in dropins:
+        box.sh(f"mkdir -p {dropin}")
+        box.path(f"{dropin}/x.conf").write_text("[Service]\nCapabilityBoundingSet=~CAP_NET_ADMIN\n")
     said = system.install(deb)
     assert ours(said) == [
         "fake-metadata: 169.254.169.254 does not lead here yet (systemctl status fake-metadata-network.service); "
@@ -120,5 +121,8 @@ def test_a_container_without_net_admin(boot, deb):
     assert system.supervised() == ["systemd"]
     assert "instance-id" in box.sh("curl -sf http://127.0.0.1:8000/latest/meta-data/").split()
     system.assert_no_network()
-    box.sh(f"rm -r {dropin}; systemctl daemon-reload; systemctl restart fake-metadata-network.service")
+    # Nobody tries again what no trying helps.
+    again = "fake-metadata-network-again.service"
+    assert box.sh(f"systemctl is-active {again} || :") == "inactive"
+    box.sh(f"rm -r {' '.join(dropins)}; systemctl daemon-reload; systemctl restart fake-metadata-network.service")
     system.assert_served()

@@ -3,6 +3,7 @@
 import pytest
 
 from package.system import LO_STANZA
+from rig.box import until
 
 # Docker's and ufw's way of writing rules, an administrator's, and another user of the nat table's OUTPUT chain.
 IPTABLES = """
@@ -109,3 +110,71 @@ def test_ifdown_and_ifup_of_lo(boot, deb):
     system.box.sh("ifdown --force lo")
     system.box.sh("ifup lo")
     system.assert_served()
+
+
+NETWORK, AGAIN = "fake-metadata-network.service", "fake-metadata-network-again.service"
+
+
+def test_a_firewall_that_starts_later(boot, deb):
+    """nftables starts with a `flush ruleset`, whenever somebody turns it on."""
+    system = boot("deb12-systemd")
+    box = system.box
+    before = box.listing()
+    system.install(deb)
+    system.assert_served()
+    said = box.run("systemd-analyze", "verify", "--man=no", NETWORK, AGAIN, "fake-metadata.service", "multi-user.target").stdout
+    assert "fake-metadata" not in said and "cycle" not in said, said
+
+    def swept_and_back(command: str):
+        last = box.sh(f"systemctl show -P InvocationID {AGAIN}")
+        box.sh(command)
+        until(lambda: box.sh(f"systemctl show -P InvocationID {AGAIN}") != last, f"{command}: start {AGAIN}")
+        until(lambda: box.sh(f"systemctl show -P ActiveState {AGAIN}") == "inactive", f"{command}: end {AGAIN}")
+        system.assert_served()
+
+    swept_and_back("systemctl enable -q --now nftables")
+    box.sh("systemctl stop nftables")
+    swept_and_back("systemctl start nftables")
+    swept_and_back("systemctl restart nftables")
+    system.reboot()
+    system.assert_served()
+    assert box.sh(f"systemctl show -P Result {AGAIN}") == "success"
+    assert "ordering cycle" not in box.sh("journalctl -b --no-pager")
+
+    # Who has disabled the network does not get it back with the firewall.
+    box.sh(f"systemctl disable -q {NETWORK}")
+    system.reboot()
+    system.assert_no_network()
+    box.sh("systemctl restart nftables")
+    until(lambda: box.sh(f"systemctl show -P ActiveState {AGAIN}") == "inactive", f"end {AGAIN}")
+    system.assert_no_network()
+    box.sh(f"systemctl enable -q --now {NETWORK}")
+    system.assert_served()
+
+    box.sh("systemctl disable -q --now nftables")
+    system.purge()
+    system.assert_as_before(before)
+
+
+@pytest.mark.parametrize("name", ["deb11-systemd", "deb12-systemd", "deb13-systemd"])
+def test_a_target_that_is_known_some_time_after_the_boot(boot, deb, name):
+    system = boot(name)
+    box = system.box
+    system.install(deb)
+    config = box.read("/etc/fake-metadata/config.toml")
+    assert "[network]\n" in config
+    box.write("/etc/fake-metadata/config.toml", config.replace("[network]\n", '[network]\ntarget = "mock.internal:8080"\n'))
+    system.reboot()
+    until(lambda: box.sh(f"systemctl show -p NRestarts --value {AGAIN}") >= "2", "try again", 30)
+    assert box.sh(f"systemctl show -p ActiveState --value {NETWORK}") == "failed"
+    system.assert_no_network()
+    box.sh("echo 10.99.0.9 mock.internal >> /etc/hosts")
+    until(lambda: box.sh(f"systemctl show -p ActiveState --value {NETWORK}") == "active", "resolve", 30)
+    assert any("--to-destination 10.99.0.9:8080" in rule for rule in system.our_rules()), system.our_rules()
+    until(lambda: box.sh(f"systemctl show -p ActiveState --value {AGAIN}") == "inactive", "end")
+
+    # What is wrong in the file no trying mends.
+    box.write("/etc/fake-metadata/config.toml", config.replace("[network]\n", "[network]\nnonsense = 1\n"))
+    assert not box.ok("systemctl", "restart", NETWORK)
+    until(lambda: box.sh(f"systemctl show -p ActiveState --value {AGAIN}") == "failed", "give up")
+    assert box.sh(f"systemctl show -p ExecMainStatus -p NRestarts {AGAIN}").splitlines() == ["NRestarts=0", "ExecMainStatus=78"]
