@@ -5,6 +5,7 @@ a new command, or an option with a new kind of value, cannot be forgotten here.
 """
 
 import json
+import re
 
 import pytest
 
@@ -214,3 +215,20 @@ def test_an_unknown_subcommand_is_refused_with_the_known_ones(binary, commands, 
 )
 def test_arguments_that_contradict_each_other_or_make_no_sense_are_refused(refused, argv):
     refused(*argv.split())
+
+
+def test_the_man_page_has_every_command_with_its_options(binary, commands):
+    page = re.sub(r"\\f[BIRP]", "", run(binary, "generate", "man").stdout.replace("\\-", "-"))
+    _, *parts = re.split(r'^\.SS "?(fake-metadata [^"\n]+)"?$', page, flags=re.M)
+    sections = dict(zip(parts[::2], parts[1::2], strict=True))
+    assert {"fake-metadata serve", "fake-metadata role feed"} <= sections.keys()
+    for command in commands:
+        # Hidden: it is for the package's build.
+        if command["words"] == ["generate"]:
+            continue
+        section = sections[" ".join(["fake-metadata", *command["words"]])]
+        for option in command["options"]:
+            if option["option"] not in ("help", "version"):
+                assert re.search(rf"--{option['option']}\b", section), (command["words"], option)
+        for argument in command["positional"]:
+            assert all(value in section for value in argument["value"]), (command["words"], argument)
