@@ -196,10 +196,7 @@ impl Loaded {
 
     /// The error for a value that is well-formed but wrong, at the place where it was written.
     pub(crate) fn refuse(&self, key: &KeyPath, message: impl Into<String>) -> ConfigError {
-        let (instance, named) = (KeyPath::root().key("instance"), self.layer.origins.contains_key(key));
-        let aliased = instance.key("private-ipv4");
-        let written = if *key == instance.key("local-ipv4") && !named { &aliased } else { key };
-        value_error(&self.layer, written, message.into())
+        value_error(&self.layer, key, message.into())
     }
 }
 
@@ -229,7 +226,24 @@ impl Loaded {
 impl Sources {
     /// Reads and merges everything. Values are checked by type and range here; whether they agree
     /// with each other is decided where they are used.
+    ///
+    /// An empty variable is a text where one is wanted; elsewhere it counts as unset.
     pub(crate) fn load(&self) -> Result<Loaded, ConfigError> {
+        let mut environment = self.environment.clone();
+        loop {
+            let loaded = self.load_with(&environment);
+            let Err(ConfigError::Value { origin: Origin::Environment(name), .. }) = &loaded else {
+                return loaded;
+            };
+            let before = environment.len();
+            environment.retain(|(variable, value)| variable != name || !value.is_empty());
+            if environment.len() == before {
+                return loaded;
+            }
+        }
+    }
+
+    fn load_with(&self, environment: &[(String, String)]) -> Result<Loaded, ConfigError> {
         let mut layer = Layer::default();
         let mut folder = PathBuf::new();
         if let Some(path) = &self.file {
@@ -238,7 +252,7 @@ impl Sources {
             folder = path.parent().unwrap_or(Path::new("")).to_owned();
             layer.lay(Layer::from_file(&text, path)?);
         }
-        layer.lay(environment::layer(&self.environment, &layer));
+        layer.lay(environment::layer(environment, &layer));
         let mut flags = Layer::default();
         for (typed, path, value) in &self.flags {
             flags.set(path, value, Origin::Flag(typed.clone()));
@@ -268,9 +282,9 @@ impl Sources {
 
 /// Turns merged values into a [`Config`].
 fn read(layer: &Layer) -> Result<Config, ConfigError> {
-    if let Some((path, nearest)) = keys::first_unknown(&layer.values) {
+    if let Some((path, hint)) = keys::first_unknown(&layer.values) {
         let origin = layer.origin(&path).cloned().unwrap_or(Origin::Flag(String::new()));
-        return Err(ConfigError::UnknownKey { origin, key: path.to_string(), nearest: nearest.into() });
+        return Err(ConfigError::UnknownKey { origin, key: path.to_string(), hint });
     }
     let root = KeyPath::root();
     let roles = match layer.values.get("roles") {
@@ -335,7 +349,7 @@ fn read_as_written<T>(
 }
 
 fn value_error(layer: &Layer, path: &KeyPath, message: String) -> ConfigError {
-    let key = path.to_string();
+    let key = layer.as_written(path).to_string();
     match layer.origin(path).cloned() {
         Some(origin) => ConfigError::Value { origin, key, message },
         None => ConfigError::Contradiction { key, message },
