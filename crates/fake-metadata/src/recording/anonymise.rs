@@ -45,17 +45,22 @@ impl Anonymiser {
     }
 
     /// A text with everything in it replaced.
-    fn text(&mut self, text: &str) -> String {
+    pub(crate) fn text(&mut self, text: &str) -> String {
         replace(text, |token| self.token(token))
     }
 
     fn token(&mut self, token: Token<'_>) -> Option<String> {
         Some(match token {
             Token::Account(account) => {
-                self.accounts.contains(account).then_some(())?;
-                let digits = self.random("account", account.as_bytes());
+                let plain = account.replace('-', "");
+                self.accounts.contains(&plain).then_some(())?;
+                let digits = self.random("account", plain.as_bytes());
                 let number = digits.iter().take(8).fold(0u64, |number, byte| number << 8 | u64::from(*byte));
-                format!("{:012}", number % 1_000_000_000_000)
+                let other = format!("{:012}", number % 1_000_000_000_000);
+                if account == plain {
+                    return Some(other);
+                }
+                format!("{}-{}-{}", &other[..4], &other[4..8], &other[8..])
             }
             Token::Resource(kind, hex) => {
                 let random = self.random(kind, hex.as_bytes());
@@ -74,8 +79,9 @@ impl Anonymiser {
                 kind.chars().chain(other).collect()
             }
             Token::Mac(mac) => {
-                let random = self.random("mac", mac.to_ascii_lowercase().as_bytes());
-                let tail = random.iter().take(5).map(|byte| format!(":{byte:02x}"));
+                let separator = &mac[2..3];
+                let random = self.random("mac", mac.to_ascii_lowercase().replace('-', ":").as_bytes());
+                let tail = random.iter().take(5).map(|byte| format!("{separator}{byte:02x}"));
                 // The first byte says who gives the address out.
                 let other: String = [mac[..2].to_ascii_lowercase()].into_iter().chain(tail).collect();
                 if mac.bytes().any(|b| b.is_ascii_uppercase()) { other.to_uppercase() } else { other }
@@ -241,13 +247,19 @@ mod tests {
         let account = anonymiser.text("123456789012");
         let arn = anonymiser.text("arn:aws:iam::123456789012:instance-profile/web");
         assert_eq!(arn, format!("arn:aws:iam::{account}:instance-profile/web"));
-        assert_eq!(anonymiser.text("210987654321"), "210987654321", "no account that is known");
+        let dashed = format!("{}-{}-{}", &account[..4], &account[4..8], &account[8..]);
+        assert_eq!(anonymiser.text("1234-5678-9012"), dashed);
+        for unknown in ["210987654321", "2109-8765-4321"] {
+            assert_eq!(anonymiser.text(unknown), unknown, "no account that is known");
+        }
         let id = anonymiser.text("i-0123456789abcdef0");
         assert!(id.starts_with("i-0") && id.len() == 19 && id != "i-0123456789abcdef0", "{id}");
         assert_eq!(anonymiser.text("x/i-0123456789abcdef0 y"), format!("x/{id} y"));
         let mac = anonymiser.text("0e:49:61:0f:c3:11");
         assert!(mac.starts_with("0e:") && mac.len() == 17 && mac != "0e:49:61:0f:c3:11");
         assert_eq!(anonymiser.text("0E:49:61:0F:C3:11"), mac.to_uppercase());
+        assert_eq!(anonymiser.text("0e-49-61-0f-c3-11"), mac.replace(':', "-"));
+        assert_eq!(anonymiser.text("0E-49-61-0F-C3-11"), mac.replace(':', "-").to_uppercase());
         let profile = anonymiser.text("AIPA5BOGHHXZELSK34VU4");
         assert!(profile.starts_with("AIPA") && profile.len() == 21 && profile != "AIPA5BOGHHXZELSK34VU4");
         assert_ne!(Anonymiser::new([8; 32]).text("i-0123456789abcdef0"), id, "with another key");

@@ -5,12 +5,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// Something in a text that belongs to somebody, as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token<'a> {
-    /// Twelve digits.
+    /// Twelve digits, or as the console prints them, `1111-2222-3333`.
     Account(&'a str),
     /// `i-0123456789abcdef0`: the kind and the hex digits.
     Resource(&'a str, &'a str),
     /// `AIPA...`: the kind, four letters, and the rest.
     Unique(&'a str, &'a str),
+    /// With colons or dashes.
     Mac(&'a str),
     /// With the length of a CIDR block.
     Ipv4(Ipv4Addr, Option<u8>),
@@ -78,8 +79,9 @@ fn run(text: &str, of: impl Fn(u8) -> bool) -> &str {
 
 fn mac(text: &str) -> Option<(Token<'_>, usize)> {
     let found = text.get(..17)?;
+    let separator = found.bytes().nth(2).filter(|byte| matches!(byte, b':' | b'-'))?;
     let is_mac = found.bytes().enumerate().all(|(at, byte)| match at % 3 {
-        2 => byte == b':',
+        2 => byte == separator,
         _ => byte.is_ascii_hexdigit(),
     });
     (is_mac && ends(&text[17..], &[':'])).then_some((Token::Mac(found), 17))
@@ -154,7 +156,15 @@ fn unique(text: &str) -> Option<(Token<'_>, usize)> {
 
 fn account(text: &str) -> Option<(Token<'_>, usize)> {
     let found = run(text, |b| b.is_ascii_digit());
-    (found.len() == 12 && ends(&text[12..], &[])).then_some((Token::Account(found), 12))
+    let found = if found.len() == 4 { run(text, |b| b.is_ascii_digit() || b == b'-') } else { found };
+    // A dash that is none of the account's may follow.
+    let found = if found.len() > 14 { &found[..14] } else { found };
+    let is_account = match found.len() {
+        12 => !found.contains('-'),
+        14 => found.split('-').map(str::len).eq([4; 3]),
+        _ => false,
+    };
+    (is_account && ends(&text[found.len()..], &[])).then_some((Token::Account(found), found.len()))
 }
 
 /// The accounts that a text names as such: in ARNs, and as the account of a JSON document.
@@ -188,6 +198,8 @@ mod tests {
     fn tokens_are_found_where_they_stand() {
         for (text, tokens) in [
             ("0e:49:61:0f:c3:11/", &["Mac(\"0e:49:61:0f:c3:11\")"][..]),
+            ("0E-49-61-0F-C3-11", &["Mac(\"0E-49-61-0F-C3-11\")"]),
+            ("if-0e-49-61-0f-c3-11-up", &["Mac(\"0e-49-61-0f-c3-11\")"]),
             ("10.0.1.0/24", &["Ipv4(10.0.1.0, Some(24))"]),
             ("a 10.0.1.23, 10.0.1.24.", &["Ipv4(10.0.1.23, None)", "Ipv4(10.0.1.24, None)"]),
             ("http://10.0.1.23:80/x", &["Ipv4(10.0.1.23, None)"]),
@@ -204,6 +216,8 @@ mod tests {
             ("instance-event-0d59937288b749b32", &["Resource(\"event\", \"0d59937288b749b32\")"]),
             ("\"AIPA5BOGHHXZELSK34VU4\"", &["Unique(\"AIPA\", \"5BOGHHXZELSK34VU4\")"]),
             ("arn:aws:iam::123456789012:role/x", &["Account(\"123456789012\")"]),
+            ("(1111-2222-3333)", &["Account(\"1111-2222-3333\")"]),
+            ("of-1111-2222-3333-x", &["Account(\"1111-2222-3333\")"]),
         ] {
             assert_eq!(found(text), tokens, "{text}");
         }
@@ -218,7 +232,12 @@ mod tests {
             "10.0.0.256",
             "12:30:45",
             "0e:49:61:0f:c3:11:22",
+            "0e-49:61-0f:c3-11",
+            "0e-49-61-0f-c3-112",
             "build-20260101",
+            "2026-01-01",
+            "1111-2222-33334",
+            "1111-22223333",
             "1234567890123",
             "t3.nano",
             "use1-az6",
