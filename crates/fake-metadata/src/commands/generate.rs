@@ -1,13 +1,12 @@
 //! `generate`: manual pages and completions from the command line's own definition, for the package.
 
-use std::io;
 use std::process::ExitCode;
 
 use clap::{Arg, CommandFactory};
 use clap_complete::Shell;
 use serde_json::{Value, json};
 
-use super::{Outcome, Usage};
+use super::{Outcome, Usage, output};
 use crate::cli::{Cli, Generated};
 
 pub(super) fn generate(what: Generated, subcommand: Option<&str>) -> Outcome {
@@ -16,14 +15,17 @@ pub(super) fn generate(what: Generated, subcommand: Option<&str>) -> Outcome {
         Generated::Man => return manual(command, subcommand),
         Generated::Arguments => {
             command.build();
-            println!("{}", Value::Array(arguments(&command)));
+            output::line(Value::Array(arguments(&command)))?;
             return Ok(ExitCode::SUCCESS);
         }
         Generated::Bash => Shell::Bash,
         Generated::Zsh => Shell::Zsh,
         Generated::Fish => Shell::Fish,
     };
-    clap_complete::generate(shell, &mut command, "fake-metadata", &mut io::stdout());
+    // Clap panics where it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "fake-metadata", &mut script);
+    output::print(script)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -71,6 +73,8 @@ fn manual(mut command: clap::Command, subcommand: Option<&str>) -> Outcome {
             found.clone().name(full).display_name(full)
         }
     };
-    clap_mangen::Man::new(page).render(&mut io::stdout())?;
+    let mut text = Vec::new();
+    clap_mangen::Man::new(page).render(&mut text)?;
+    output::print(text)?;
     Ok(ExitCode::SUCCESS)
 }
