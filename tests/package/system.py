@@ -99,7 +99,7 @@ class System:
     @property
     def supervisor(self) -> str:
         last = self.box.name.split("-")[1]
-        return {"netplan": "systemd", "bare": "unbooted"}.get(last, last)
+        return {"netplan": "systemd", "persistent": "systemd", "bare": "unbooted"}.get(last, last)
 
     def boot(self):
         self.box.up(NO_INIT if self.supervisor == "unbooted" else INIT)

@@ -115,6 +115,27 @@ def test_ifdown_and_ifup_of_lo(boot, deb):
 NETWORK, AGAIN = "fake-metadata-network.service", "fake-metadata-network-again.service"
 
 
+def test_rules_that_are_saved_and_restored(boot, deb):
+    """netfilter-persistent restores what was saved, which may be from before the package or from after its removal."""
+    system = boot("deb12-persistent")
+    box = system.box
+    box.write("/etc/iptables/rules.v4", "*nat\nCOMMIT\n*raw\nCOMMIT\n*filter\n-A INPUT -s 192.0.2.0/24 -j DROP\nCOMMIT\n")
+    box.sh("systemctl disable -q --now netfilter-persistent")
+    system.install(deb)
+    system.assert_served()
+    for command in ("systemctl enable -q --now netfilter-persistent", "systemctl restart netfilter-persistent"):
+        box.sh(command)
+        assert "192.0.2.0/24" in system.rules("nft")
+        until(lambda: len(system.our_rules()) == 2, f"{command}: put the rules back")
+        until(lambda: box.sh(f"systemctl show -P ActiveState {AGAIN}") == "inactive", f"{command}: end {AGAIN}")
+        system.assert_served()
+    system.reboot()
+    system.assert_served()
+    system.purge()
+    system.assert_no_network()
+    assert "192.0.2.0/24" in system.rules("nft")
+
+
 def test_a_firewall_that_starts_later(boot, deb):
     """nftables starts with a `flush ruleset`, whenever somebody turns it on."""
     system = boot("deb12-systemd")
