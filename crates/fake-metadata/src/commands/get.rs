@@ -21,7 +21,8 @@ pub(super) fn get(args: Get) -> Outcome {
         };
         tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| Err(endpoint.silent(PATIENCE)))
     })?;
-    std::io::stdout().write_all(&body)?;
+    let mut out = std::io::stdout().lock();
+    out.write_all(&body).and_then(|()| out.flush()).map_err(|e| format!("write to standard output: {e}"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -34,7 +34,7 @@ pub(super) fn tree(args: &Tree) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A value on one line.
+/// A value on one line: as it is, or as JSON, which alone starts with a quote.
 fn shown(leaf: &Leaf) -> String {
     match leaf {
         Leaf::Value(value) | Leaf::UserData(value) => one_line(value),
@@ -46,9 +46,24 @@ fn shown(leaf: &Leaf) -> String {
 
 fn one_line(value: &[u8]) -> String {
     let text = String::from_utf8_lossy(value);
-    if text.chars().any(char::is_control) || text.is_empty() {
-        format!("{text:?}")
+    if text.chars().any(char::is_control) || text.is_empty() || text.starts_with('"') {
+        serde_json::Value::from(text).to_string()
     } else {
         text.into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_starts_with_a_quote_is_json() {
+        assert_eq!(one_line(b"i-1"), "i-1");
+        for text in ["", "a\nb", "\u{1b}[0m\u{7f}", "\"quoted\"", "\"", "tab\there"] {
+            let line = one_line(text.as_bytes());
+            assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
+            assert!(!line.contains('\n'));
+        }
     }
 }
