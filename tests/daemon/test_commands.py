@@ -138,10 +138,17 @@ def test_two_runs_at_once_have_their_own_ports(binary, tmp_path):
     assert urls[0] != urls[1]
 
 
-def test_run_says_when_there_is_no_such_command(fake_metadata):
-    result = fake_metadata("run", "--", "no-such-command-here")
-    assert result.returncode == 1
-    assert "no-such-command-here" in result.stderr
+@pytest.mark.parametrize("command, code", [("no-such-command-here", 127), ("/nonexistent", 127), ("/etc/passwd", 126)])
+def test_run_says_that_its_command_cannot_be_run_as_a_shell_does(fake_metadata, command, code):
+    result = fake_metadata("run", "--", command)
+    assert result.returncode == code
+    assert result.stderr.startswith(f"fake-metadata: run {command}: ")
+
+
+@pytest.mark.parametrize("name", ["FAKE_METADATA_CONFIG", "FAKE_METADATA_STATE_DIR", "FAKE_METADATA_TOKENS"])
+def test_an_empty_variable_counts_as_unset(fake_metadata, tmp_path, name):
+    result = fake_metadata("run", "--", sys.executable, "-c", READ, env={"XDG_STATE_HOME": str(tmp_path), name: ""})
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_run_passes_a_termination_on_and_ends_with_its_command(binary, tmp_path):
@@ -185,6 +192,23 @@ def test_get_takes_the_endpoint_that_sdks_take(serve, binary):
     daemon = serve()
     result = run(binary, "get", "instance-id", env={"AWS_EC2_METADATA_SERVICE_ENDPOINT": daemon.url})
     assert result.stdout == daemon.imds.meta("instance-id")
+
+
+def test_get_takes_an_empty_endpoint_for_none(make_instance, binary):
+    instance = make_instance()
+    found = instance.run("env", "AWS_EC2_METADATA_SERVICE_ENDPOINT=", str(binary), "get", "instance-id").stdout
+    assert found == instance.fetch("/latest/meta-data/instance-id")
+
+
+def test_get_fails_when_its_output_cannot_be_written(serve, binary):
+    daemon = serve()
+    for path in ("instance-id", ""):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run(
+                [binary, "get", path, "--endpoint", daemon.url], stdout=full, stderr=subprocess.PIPE, text=True
+            )
+        assert result.returncode == 1
+        assert result.stderr.startswith("fake-metadata: write to standard output: ")
 
 
 def test_get_says_what_is_not_there_and_fails(serve, binary):

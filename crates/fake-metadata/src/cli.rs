@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::client::Endpoint;
 use crate::config::{KeyPath, Sources};
@@ -64,8 +64,9 @@ pub(crate) enum Command {
     /// Serves on a free port of 127.0.0.1 and runs COMMAND with AWS_EC2_METADATA_SERVICE_ENDPOINT set to
     /// it. Variables that would give the command other credentials (AWS_ACCESS_KEY_ID, AWS_PROFILE, ...)
     /// are removed, and the AWS configuration files are hidden from it. Commands of this program that it
-    /// calls (event, fault, set, tokens, ...) steer this service and no other daemon. Exits as COMMAND does; with 128
-    /// and the signal's number when a signal ended it.
+    /// calls (event, fault, set, tokens, ...) steer this service and no other daemon. Exits as COMMAND does;
+    /// with 128 and the signal's number when a signal ended it, with 127 when there is no such command and 126
+    /// when it cannot be run.
     #[command(after_long_help = "Example: fake-metadata run -- aws s3 ls")]
     Run(Run),
     /// Check a configuration file, and say what is wrong with it
@@ -362,8 +363,19 @@ pub(crate) enum Generated {
 /// The exit code, after help was printed or the reason of a refusal.
 pub(crate) fn parse() -> Result<Cli, ExitCode> {
     let words: Vec<OsString> = std::env::args_os().collect();
-    Cli::try_parse_from(&words)
+    without_empty_variables(Cli::command())
+        .try_get_matches_from(&words)
+        .and_then(|matches| Cli::from_arg_matches(&matches))
         .map_err(|error| refusal::finish(&error, Cli::command(), words.get(1..).unwrap_or_default()))
+}
+
+/// An empty variable says nothing: clap would take it for an empty value.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        if value.is_some_and(|value| value.is_empty()) { arg.env(None::<&'static str>) } else { arg }
+    });
+    command.mut_subcommands(without_empty_variables)
 }
 
 /// What is said of an address to listen on that is none.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::fs::Permissions;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
@@ -55,6 +56,9 @@ const CONFLICTING: [&str; 19] = [
 /// The files an SDK reads before it asks for metadata.
 const FILES: [&str; 2] = ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"];
 
+/// Exit codes for a command that is not there, and for one that cannot be run. Source: POSIX, `sh` and `env`.
+const NOT_FOUND: u8 = 127;
+const NOT_RUN: u8 = 126;
 /// Where a program finds out which addresses to ask without a proxy. Many read but one of them.
 const UNPROXIED: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
@@ -104,11 +108,11 @@ pub(super) fn run(args: Run) -> Outcome {
         Ok(checked) => checked.map_err(Into::into),
         Err(_) => Err("serve: no address to listen on".into()),
     };
-    let status = address.and_then(|address| child(&args, address, &control.socket));
+    let code = address.and_then(|address| child(&args, address, &control.socket));
     stop.notify_one();
     // A panic there has ended the process already.
     let _ = serving.join();
-    Ok(code_of(status?))
+    code
 }
 
 /// The control API for the command alone, in a folder that goes when this is dropped.
@@ -134,7 +138,7 @@ impl OwnControl {
 
 /// Runs the command and passes signals on to it. Commands of ours that it calls reach this service by `control`, and
 /// no other daemon.
-fn child(args: &Run, address: SocketAddr, control: &Path) -> Result<ExitStatus, Box<dyn Error>> {
+fn child(args: &Run, address: SocketAddr, control: &Path) -> Outcome {
     let (program, arguments) = args.command.split_first().ok_or("no command given")?;
     let mut command = Command::new(program);
     command.args(arguments).env("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("http://{address}"));
@@ -150,7 +154,13 @@ fn child(args: &Run, address: SocketAddr, control: &Path) -> Result<ExitStatus, 
     let both = [upper.clone().or(lower.clone()), lower.or(upper)];
     command.envs(UNPROXIED.into_iter().zip(both.map(|list| unproxied(list, address.ip()))));
     let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT])?;
-    let mut child = command.spawn().map_err(|e| format!("run {}: {e}", program.display()))?;
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            eprintln!("fake-metadata: run {}: {error}", program.display());
+            return Ok(if error.kind() == ErrorKind::NotFound { NOT_FOUND } else { NOT_RUN }.into());
+        }
+    };
     let pid = Pid::from_raw(child.id().try_into()?);
     vital::spawn("signals", move || {
         for signal in signals.forever() {
@@ -162,7 +172,7 @@ fn child(args: &Run, address: SocketAddr, control: &Path) -> Result<ExitStatus, 
             }
         }
     })?;
-    Ok(child.wait()?)
+    Ok(code_of(child.wait()?))
 }
 
 /// A list of what is asked without a proxy, with our address in it: no proxy reaches this machine's loopback.

@@ -41,6 +41,9 @@ pub(super) fn layer(variables: &[(String, String)], file: &Layer) -> Layer {
             let path =
                 key.split("__").fold(KeyPath::root(), |path, part| path.key(&name_in(&path, part, &roles)));
             let is_list = LISTS.iter().any(|key| path == KeyPath::root().key(key));
+            if is_list && value.trim().is_empty() {
+                continue;
+            }
             if is_list && toml_value(value).is_none() {
                 // An IPv6 address has a bracket too, so TOML is what can be read as TOML.
                 let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());

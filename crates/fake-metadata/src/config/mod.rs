@@ -229,7 +229,24 @@ impl Loaded {
 impl Sources {
     /// Reads and merges everything. Values are checked by type and range here; whether they agree
     /// with each other is decided where they are used.
+    ///
+    /// An empty variable is a text where one is wanted; elsewhere it counts as unset.
     pub(crate) fn load(&self) -> Result<Loaded, ConfigError> {
+        let mut environment = self.environment.clone();
+        loop {
+            let loaded = self.load_with(&environment);
+            let Err(ConfigError::Value { origin: Origin::Environment(name), .. }) = &loaded else {
+                return loaded;
+            };
+            let before = environment.len();
+            environment.retain(|(variable, value)| variable != name || !value.is_empty());
+            if environment.len() == before {
+                return loaded;
+            }
+        }
+    }
+
+    fn load_with(&self, environment: &[(String, String)]) -> Result<Loaded, ConfigError> {
         let mut layer = Layer::default();
         let mut folder = PathBuf::new();
         if let Some(path) = &self.file {
@@ -238,7 +255,7 @@ impl Sources {
             folder = path.parent().unwrap_or(Path::new("")).to_owned();
             layer.lay(Layer::from_file(&text, path)?);
         }
-        layer.lay(environment::layer(&self.environment, &layer));
+        layer.lay(environment::layer(environment, &layer));
         let mut flags = Layer::default();
         for (typed, path, value) in &self.flags {
             flags.set(path, value, Origin::Flag(typed.clone()));

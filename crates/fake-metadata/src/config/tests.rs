@@ -174,6 +174,26 @@ fn addresses_and_hosts_are_one_or_many() {
 }
 
 #[test]
+fn an_empty_variable_counts_as_unset_where_no_text_is_wanted() {
+    let names =
+        ["TOKENS", "HOP_LIMIT", "LISTEN", "HOSTS", "LOG__LEVEL", "UPSTREAM", "INSTANCE__HOSTNAME_TYPE"];
+    let empty: Vec<String> = names.iter().map(|name| format!("FAKE_METADATA_{name}")).collect();
+    let empty: Vec<(&str, &str)> = empty.iter().map(|name| (name.as_str(), "")).collect();
+    let file = "tokens = \"required\"\nhop-limit = 3\nlisten = \"127.0.0.1:1\"\nhosts = \"a.test\"\n";
+    let config = load(file, &empty, &[]).unwrap().config;
+    assert_eq!(config.tokens, imds::TokenMode::Required);
+    assert_eq!(config.hop_limit.map(HopLimit::get), Some(3));
+    assert_eq!(
+        (config.listen(), config.hosts),
+        (vec!["127.0.0.1:1".parse().unwrap()], vec!["a.test".into()])
+    );
+    let text = [("FAKE_METADATA_INSTANCE__PROFILE", "")];
+    assert_eq!(load("", &text, &[]).unwrap().config.instance.profile.as_deref(), Some(""));
+    assert!(load("", &[("FAKE_METADATA_TOKENS", " ")], &[]).is_err());
+    assert!(load("", &[], &[("tokens", "")]).is_err(), "an option is typed on purpose");
+}
+
+#[test]
 fn errors_name_the_place_the_key_and_the_remedy() {
     let refused = |text: &str| load(text, &[], &[]).unwrap_err();
     assert_eq!(
