@@ -25,6 +25,29 @@ impl fmt::Display for Origin {
     }
 }
 
+/// What may have been meant by a key that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hint {
+    /// A known key that is spelt much like it.
+    Nearest(&'static str),
+    /// It is a key of another table.
+    BelongsIn(&'static str),
+    /// Nothing that is known looks like it.
+    Nothing,
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Hint::Nearest(key) => write!(f, "the nearest known one is {key}"),
+            Hint::BelongsIn(table) => write!(f, "it belongs in {table}"),
+            Hint::Nothing => {
+                f.write_str("no known one looks like it (/etc/fake-metadata/config.toml shows all)")
+            }
+        }
+    }
+}
+
 /// A configuration that is refused. Prints as one line.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
@@ -32,8 +55,8 @@ pub(crate) enum ConfigError {
     Read { path: PathBuf, cause: std::io::Error },
     #[error("{origin}: invalid TOML: {message}")]
     Syntax { origin: Origin, message: String },
-    #[error("{origin}: unknown key {key}: the nearest known one is {nearest}")]
-    UnknownKey { origin: Origin, key: String, nearest: String },
+    #[error("{origin}: unknown key {key}: {hint}")]
+    UnknownKey { origin: Origin, key: String, hint: Hint },
     #[error("{origin}: {key}: {message}")]
     Value { origin: Origin, key: String, message: String },
     /// A contradiction in which nothing that was written stands out.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_aux::serde_introspection::serde_introspect;
 use toml::{Table, Value};
 
+use super::error::Hint;
 use super::{Config, RoleSettings};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,13 +152,13 @@ pub(super) fn known(path: &KeyPath) -> Option<Vec<&'static str>> {
     }
 }
 
-/// The first key that its table does not know, and the nearest one that it does. `[network]` belongs
+/// The first key that its table does not know, and what may have been meant. `[network]` belongs
 /// to `fake-metadata-setup`, which answers for its keys.
-pub(super) fn first_unknown(values: &Table) -> Option<(KeyPath, &'static str)> {
+pub(super) fn first_unknown(values: &Table) -> Option<(KeyPath, Hint)> {
     unknown_in(values, &KeyPath::root())
 }
 
-fn unknown_in(table: &Table, path: &KeyPath) -> Option<(KeyPath, &'static str)> {
+fn unknown_in(table: &Table, path: &KeyPath) -> Option<(KeyPath, Hint)> {
     let names = known(path);
     table.iter().find_map(|(key, value)| {
         let here = path.key(key);
@@ -167,7 +168,7 @@ fn unknown_in(table: &Table, path: &KeyPath) -> Option<(KeyPath, &'static str)> 
         if let Some(names) = &names
             && !names.contains(&key.as_str())
         {
-            return Some((here, nearest(key, names)));
+            return Some((here.clone(), hint(&here, key, names)));
         }
         match value {
             Value::Table(inner) => unknown_in(inner, &here),
@@ -180,17 +181,49 @@ fn unknown_in(table: &Table, path: &KeyPath) -> Option<(KeyPath, &'static str)> 
     })
 }
 
-fn nearest(key: &str, names: &[&'static str]) -> &'static str {
+fn hint(path: &KeyPath, key: &str, names: &[&'static str]) -> Hint {
     let key = key.to_lowercase().replace('_', "-");
-    names.iter().copied().min_by_key(|name| strsim::damerau_levenshtein(&key, name)).unwrap_or("")
+    let interface = KeyPath::root().key("instance").key("interfaces").index(0);
+    if path.shape().starts_with(&["instance"])
+        && path.shape().len() == 2
+        && known(&interface).is_some_and(|keys| keys.contains(&key.as_str()))
+    {
+        return Hint::BelongsIn("[[instance.interfaces]]");
+    }
+    let distances = names.iter().map(|name| (strsim::damerau_levenshtein(&key, name), *name));
+    // Beyond half of it, what is nearest has nothing to do with it.
+    let near = distances.filter(|(distance, _)| distance * 2 <= key.chars().count());
+    near.min_by_key(|(distance, _)| *distance).map_or(Hint::Nothing, |(_, name)| Hint::Nearest(name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn first(text: &str) -> Option<(String, Hint)> {
+        first_unknown(&toml::from_str(text).unwrap()).map(|(path, hint)| (path.to_string(), hint))
+    }
+
     fn unknown(text: &str) -> Option<(String, &'static str)> {
-        first_unknown(&toml::from_str(text).unwrap()).map(|(path, nearest)| (path.to_string(), nearest))
+        first(text).map(|(path, hint)| match hint {
+            Hint::Nearest(nearest) => (path, nearest),
+            other => panic!("{path}: {other}"),
+        })
+    }
+
+    #[test]
+    fn a_key_of_an_interface_is_told_its_table() {
+        let there = Hint::BelongsIn("[[instance.interfaces]]");
+        for key in ["local-ipv4s", "vpc-ipv6-cidr-blocks", "device_number"] {
+            assert_eq!(first(&format!("[instance]\n{key} = 1")), Some((format!("instance.{key}"), there)));
+        }
+        assert_eq!(unknown("[[instance.interfaces]]\nlocal-ipv4 = 1").unwrap().1, "local-ipv4s");
+    }
+
+    #[test]
+    fn nothing_is_suggested_for_what_looks_like_nothing() {
+        assert_eq!(first("[instance]\nfrobnicate = 1"), Some(("instance.frobnicate".into(), Hint::Nothing)));
+        assert_eq!(first("xyz = 1").unwrap().1, Hint::Nothing);
     }
 
     #[test]

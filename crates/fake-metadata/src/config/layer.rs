@@ -18,7 +18,14 @@ pub(super) struct Layer {
     pub(super) origins: BTreeMap<KeyPath, Origin>,
     /// What was typed where the shell leaves no quotes, so that `1.10` can be a number or a text.
     typed: BTreeMap<KeyPath, Typed>,
+    /// The other name under which the value at a path was written.
+    aliases: BTreeMap<KeyPath, KeyPath>,
 }
+
+/// A key of `[instance]` and its other name.
+const ALIAS: (&str, &str) = ("local-ipv4", "private-ipv4");
+/// Keys of `[instance]` of which there is one at most.
+const USER_DATA: [&str; 3] = ["user-data", "user-data-base64", "user-data-file"];
 
 /// A value that was given without a type: both things that it can be.
 #[derive(Clone, Debug)]
@@ -56,7 +63,7 @@ impl Layer {
         let mut origins = BTreeMap::new();
         note_origins(document.get_ref(), &KeyPath::root(), &at, &mut origins);
         let values = toml::from_str(text).map_err(syntax)?;
-        Ok(Layer { values, origins, typed: BTreeMap::new() })
+        Ok(Layer { values, origins, ..Layer::default() })
     }
 
     /// Sets one value, given as TOML where it is any (`true`, `2`, `["a"]`) and as text otherwise.
@@ -125,13 +132,53 @@ impl Layer {
         Some(other)
     }
 
-    /// Lays `over` on top of this layer: tables are merged, everything else is replaced.
-    pub(super) fn lay(&mut self, over: Layer) {
+    /// Lays `over` on top of this layer: tables are merged, everything else is replaced, by whichever of its
+    /// names it is given.
+    pub(super) fn lay(&mut self, mut over: Layer) {
+        over.unalias();
+        let instance = KeyPath::root().key("instance");
+        if USER_DATA.iter().any(|key| over.value(&instance.key(key)).is_some()) {
+            for key in USER_DATA {
+                self.take(&instance.key(key));
+            }
+        }
         merge(&mut self.values, over.values);
         let replaced = |path: &KeyPath| path.ancestors().any(|around| over.origins.contains_key(&around));
         self.typed.retain(|path, _| !replaced(path));
         self.typed.extend(over.typed);
+        self.aliases.retain(|path, _| !over.origins.contains_key(path));
+        self.aliases.extend(over.aliases);
         self.origins.extend(over.origins);
+    }
+
+    /// Gives a value that has two names the one that lower layers know it by. One layer that has both is left to
+    /// be refused.
+    fn unalias(&mut self) {
+        let instance = KeyPath::root().key("instance");
+        let (path, alias) = (instance.key(ALIAS.0), instance.key(ALIAS.1));
+        if self.value(&path).is_some() {
+            return;
+        }
+        let Some((value, origin, typed)) = self.take(&alias) else { return };
+        self.replace(&path, value);
+        self.origins.extend(origin.map(|origin| (path.clone(), origin)));
+        self.typed.extend(typed.map(|typed| (path.clone(), typed)));
+        self.aliases.insert(path, alias);
+    }
+
+    /// Takes one value out, with what is known of it.
+    fn take(&mut self, path: &KeyPath) -> Option<(Value, Option<Origin>, Option<Typed>)> {
+        let (last, parents) =
+            path.keys().split_last().map(|(last, parents)| (last.clone(), parents.to_vec()))?;
+        let table =
+            parents.iter().try_fold(&mut self.values, |table, key| table.get_mut(key)?.as_table_mut())?;
+        let value = table.remove(&last)?;
+        Some((value, self.origins.remove(path), self.typed.remove(path)))
+    }
+
+    /// The key of a value as it was written.
+    pub(super) fn as_written<'a>(&'a self, path: &'a KeyPath) -> &'a KeyPath {
+        self.aliases.get(path).unwrap_or(path)
     }
 
     /// Where the value at `path`, or the nearest table around it, was written.

@@ -196,10 +196,7 @@ impl Loaded {
 
     /// The error for a value that is well-formed but wrong, at the place where it was written.
     pub(crate) fn refuse(&self, key: &KeyPath, message: impl Into<String>) -> ConfigError {
-        let (instance, named) = (KeyPath::root().key("instance"), self.layer.origins.contains_key(key));
-        let aliased = instance.key("private-ipv4");
-        let written = if *key == instance.key("local-ipv4") && !named { &aliased } else { key };
-        value_error(&self.layer, written, message.into())
+        value_error(&self.layer, key, message.into())
     }
 }
 
@@ -285,9 +282,9 @@ impl Sources {
 
 /// Turns merged values into a [`Config`].
 fn read(layer: &Layer) -> Result<Config, ConfigError> {
-    if let Some((path, nearest)) = keys::first_unknown(&layer.values) {
+    if let Some((path, hint)) = keys::first_unknown(&layer.values) {
         let origin = layer.origin(&path).cloned().unwrap_or(Origin::Flag(String::new()));
-        return Err(ConfigError::UnknownKey { origin, key: path.to_string(), nearest: nearest.into() });
+        return Err(ConfigError::UnknownKey { origin, key: path.to_string(), hint });
     }
     let root = KeyPath::root();
     let roles = match layer.values.get("roles") {
@@ -352,7 +349,7 @@ fn read_as_written<T>(
 }
 
 fn value_error(layer: &Layer, path: &KeyPath, message: String) -> ConfigError {
-    let key = path.to_string();
+    let key = layer.as_written(path).to_string();
     match layer.origin(path).cloned() {
         Some(origin) => ConfigError::Value { origin, key, message },
         None => ConfigError::Contradiction { key, message },

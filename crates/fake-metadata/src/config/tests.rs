@@ -194,6 +194,31 @@ fn an_empty_variable_counts_as_unset_where_no_text_is_wanted() {
 }
 
 #[test]
+fn the_upper_layer_wins_by_whichever_name() {
+    let (local, private) =
+        ("[instance]\nlocal-ipv4 = \"10.0.0.1\"\n", "[instance]\nprivate-ipv4 = \"10.0.0.1\"\n");
+    for file in [local, private] {
+        for key in ["local-ipv4", "private-ipv4"] {
+            let loaded = load(file, &[], &[(&format!("instance.{key}"), "10.0.0.2")]).unwrap();
+            assert_eq!(loaded.config.instance.local_ipv4.as_deref(), Some("10.0.0.2"));
+            let wrong = loaded.refuse(&KeyPath::root().key("instance").key("local-ipv4"), "x").to_string();
+            assert_eq!(wrong, format!("option --set instance.{key}=10.0.0.2: instance.{key}: x"));
+        }
+    }
+    let user_data = |file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]| {
+        let instance = load(&format!("[instance]\n{file}\n"), environment, flags).unwrap().config.instance;
+        (instance.user_data, instance.user_data_base64, instance.user_data_file)
+    };
+    let base64 = [("FAKE_METADATA_INSTANCE__USER_DATA_BASE64", "eA==")];
+    assert_eq!(user_data("user-data = \"x\"", &base64, &[]), (None, Some("eA==".into()), None));
+    let file = [("instance.user-data-file", "/f")];
+    assert_eq!(user_data("user-data = \"x\"", &base64, &file), (None, None, Some("/f".into())));
+    assert_eq!(user_data("user-data-file = \"/f\"", &[], &[]), (None, None, Some("/f".into())));
+    let both = load(&format!("{local}private-ipv4 = \"10.0.0.2\"\n"), &[], &[]).unwrap_err();
+    assert!(both.contains("duplicate field"), "{both}");
+}
+
+#[test]
 fn errors_name_the_place_the_key_and_the_remedy() {
     let refused = |text: &str| load(text, &[], &[]).unwrap_err();
     assert_eq!(
