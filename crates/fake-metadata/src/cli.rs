@@ -64,9 +64,9 @@ pub(crate) enum Command {
     /// Serves on a free port of 127.0.0.1 and runs COMMAND with AWS_EC2_METADATA_SERVICE_ENDPOINT set to
     /// it. Variables that would give the command other credentials (AWS_ACCESS_KEY_ID, AWS_PROFILE, ...)
     /// are removed, and the AWS configuration files are hidden from it. Commands of this program that it
-    /// calls (event, fault, set, tokens, ...) steer this service and no other daemon. Exits as COMMAND does; with 128
-    /// and the signal's number when a signal ended it, with 127 when there is no such command and 126 when
-    /// it cannot be run.
+    /// calls (event, fault, set, tokens, ...) steer this service and no other daemon. Exits as COMMAND does;
+    /// with 128 and the signal's number when a signal ended it, with 127 when there is no such command and 126
+    /// when it cannot be run.
     #[command(after_long_help = "Example: fake-metadata run -- aws s3 ls")]
     Run(Run),
     /// Check a configuration file, and say what is wrong with it
