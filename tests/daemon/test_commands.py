@@ -287,3 +287,58 @@ def test_a_closed_standard_output_is_no_panic(binary, tmp_path):
     assert "panicked" not in err
 
 
+
+
+def closed_pipe() -> int:
+    """The writing end of a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status",),
+        ("status", "--json"),
+        ("event", "list"),
+        ("event", "rebalance"),
+        ("fault", "list", "--json"),
+        ("set", "mine", "x"),
+        ("role", "list"),
+        ("role", "show", "BaseIAMRole"),
+        ("role", "refresh"),
+        ("reload",),
+        ("identity", "certificate"),
+        ("generate", "bash"),
+        ("generate", "man"),
+        ("record", "--output", "-"),
+    ],
+    ids=" ".join,
+)
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly(binary, serve, tmp_path, words):
+    daemon = serve("")
+    # The certificate's command has no --control, and record reads by HTTP.
+    more = ("--from", daemon.url) if words[0] == "record" else ()
+    env = clean_environment(tmp_path, FAKE_METADATA_CONTROL=str(daemon.control), FAKE_METADATA_STATE_DIR=str(daemon.state))
+    done = subprocess.run([binary, *words, *more], stdout=closed_pipe(), stderr=subprocess.PIPE, env=env, text=True, timeout=60)
+    said = "" if words[0] != "record" else done.stderr
+    assert (done.returncode, done.stderr) == (0, said)
+    assert "panicked" not in done.stderr
+    if words[0] == "set":
+        assert daemon.imds.text("/latest/meta-data/mine") == "x"
+
+
+def test_a_recording_is_finished_though_nobody_reads_what_is_said_of_it(binary, serve, tmp_path):
+    daemon = serve("")
+    file = tmp_path / "recorded.json"
+    ends = {"stdout": closed_pipe(), "stderr": closed_pipe()}
+    done = subprocess.run([binary, "record", "--from", daemon.url, "--output", file], **ends, env=clean_environment(tmp_path), timeout=60)
+    assert done.returncode == 0
+    assert "instance-id" in file.read_text()
+
+
+@pytest.mark.parametrize(("words", "code"), [(("event", "list"), 1), (("event", "listen"), 2)])
+def test_an_error_that_nobody_reads_is_still_the_exit_code(binary, tmp_path, words, code):
+    env = clean_environment(tmp_path, FAKE_METADATA_CONTROL=str(tmp_path / "none"))
+    assert subprocess.run([binary, *words], stderr=closed_pipe(), env=env, timeout=60).returncode == code

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Arg, Command, Error};
 
+use crate::commands::output::remark;
+
 /// What a command line that cannot be understood comes to: help and the version are printed as clap has
 /// them, everything else is refused.
 pub(super) fn finish(error: &Error, command: Command, arguments: &[OsString]) -> ExitCode {
@@ -15,7 +17,7 @@ pub(super) fn finish(error: &Error, command: Command, arguments: &[OsString]) ->
         // Nobody is left to be told when the terminal is gone.
         let _ = error.print();
     } else {
-        eprintln!("fake-metadata: {}", describe(error, command, arguments));
+        remark(format_args!("fake-metadata: {}", describe(error, command, arguments)));
     }
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use super::Outcome;
+use super::{Outcome, output};
 use crate::config::Sources;
 use crate::places::Surroundings;
 use crate::state::{Played, events_left_out};
@@ -16,8 +16,8 @@ pub(super) fn check(file: PathBuf) -> Outcome {
     crate::callers::Resolved::load(&loaded)?;
     Played::from(&loaded, Timestamp::now())?;
     for event in events_left_out(&loaded) {
-        eprintln!("fake-metadata: {event}");
+        output::remark(format_args!("fake-metadata: {event}"));
     }
-    println!("{}: ok", file.display());
+    output::line(format_args!("{}: ok", file.display()))?;
     Ok(ExitCode::SUCCESS)
 }

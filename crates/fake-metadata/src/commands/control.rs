@@ -5,16 +5,16 @@ use std::process::ExitCode;
 use http::Method;
 use serde_json::Value;
 
-use super::{Outcome, plain};
+use super::{Outcome, output, plain};
 use crate::cli::DaemonSocket;
 use crate::control::client::Daemon;
 
 pub(super) fn status(daemon: &DaemonSocket, json: bool) -> Outcome {
     let status = Daemon::at(daemon.path()).ask(Method::GET, "/v1/status", None)?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
+        output::line(serde_json::to_string_pretty(&status)?)?;
     } else {
-        print!("{}", table(&status));
+        output::print(table(&status))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -22,7 +22,7 @@ pub(super) fn status(daemon: &DaemonSocket, json: bool) -> Outcome {
 pub(super) fn reload(daemon: &DaemonSocket, reset: bool) -> Outcome {
     let request = serde_json::json!({ "reset": reset });
     Daemon::at(daemon.path()).ask(Method::POST, "/v1/reload", Some(&request))?;
-    println!("reloaded");
+    output::line("reloaded")?;
     Ok(ExitCode::SUCCESS)
 }
 

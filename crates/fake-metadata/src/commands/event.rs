@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use http::Method;
 use serde_json::json;
 
-use super::{Outcome, Usage, lines};
+use super::{Outcome, Usage, lines, output};
 use crate::cli::{AddEvent, DaemonSocket, EventCommand, event_script};
 use crate::control::client::Daemon;
 use crate::events::{Clock, EventSpec};
@@ -19,7 +19,7 @@ pub(super) fn event(command: EventCommand) -> Outcome {
         EventCommand::Clear { ids, completed, history, daemon } => {
             let request = json!({ "ids": ids, "completed": completed, "history": history });
             let answer = Daemon::at(daemon.path()).ask(Method::POST, "/v1/events/clear", Some(&request))?;
-            println!("cleared: {}", answer["cleared"]);
+            output::line(format_args!("cleared: {}", answer["cleared"]))?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -43,7 +43,7 @@ fn send(daemon: &DaemonSocket, specs: &[EventSpec], clock: &Clock, replace: bool
     let events = fixed.map_err(|e| Usage(e.to_string()))?;
     let request = json!({ "events": events, "replace": replace });
     let answer = Daemon::at(daemon.path()).ask(Method::POST, "/v1/events", Some(&request))?;
-    print!("{}", lines(&answer["events"], &["id", "phase"]));
+    output::print(lines(&answer["events"], &["id", "phase"]))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -51,9 +51,9 @@ fn list(daemon: &DaemonSocket, json: bool) -> Outcome {
     let answer = Daemon::at(daemon.path()).ask(Method::GET, "/v1/events", None)?;
     let events = &answer["events"];
     match json {
-        true => println!("{}", serde_json::to_string_pretty(events)?),
-        false if events.as_array().is_none_or(Vec::is_empty) => println!("no events"),
-        false => print!("{}", lines(events, &["id", "phase"])),
+        true => output::line(serde_json::to_string_pretty(events)?)?,
+        false if events.as_array().is_none_or(Vec::is_empty) => output::line("no events")?,
+        false => output::print(lines(events, &["id", "phase"]))?,
     }
     Ok(ExitCode::SUCCESS)
 }

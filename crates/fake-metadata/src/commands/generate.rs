@@ -9,7 +9,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 use serde_json::{Value, json};
 
-use super::{Outcome, Usage};
+use super::{Outcome, Usage, output};
 use crate::cli::{Cli, Generated};
 
 pub(super) fn generate(what: Generated, subcommand: Option<&str>) -> Outcome {
@@ -18,14 +18,17 @@ pub(super) fn generate(what: Generated, subcommand: Option<&str>) -> Outcome {
         Generated::Man => return manual(command, subcommand),
         Generated::Arguments => {
             command.build();
-            println!("{}", Value::Array(arguments(&command)));
+            output::line(Value::Array(arguments(&command)))?;
             return Ok(ExitCode::SUCCESS);
         }
         Generated::Bash => Shell::Bash,
         Generated::Zsh => Shell::Zsh,
         Generated::Fish => Shell::Fish,
     };
-    clap_complete::generate(shell, &mut command, "fake-metadata", &mut io::stdout());
+    // Clap panics where it cannot write.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "fake-metadata", &mut script);
+    output::print(script)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -75,7 +78,7 @@ fn manual(mut command: clap::Command, subcommand: Option<&str>) -> Outcome {
             Man::new(found.clone().name(full).display_name(full)).render(&mut page)?;
         }
     }
-    io::stdout().write_all(&page)?;
+    output::print(page)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use aemm_compat::settings::Settings;
 use jiff::Timestamp;
 
-use super::Outcome;
+use super::{Outcome, output};
 use crate::cli::ImportCommand;
 use crate::config::Sources;
 use crate::import::import;
@@ -20,7 +20,7 @@ pub(super) fn run(command: &ImportCommand) -> Outcome {
     let now = Timestamp::now();
     let imported = import(&said, &name, now).map_err(|message| format!("{}: {message}", file.display()))?;
     for note in &imported.notes {
-        eprintln!("{name}: {note}");
+        output::remark(format_args!("{name}: {note}"));
     }
     let folder = match output {
         Some(path) if path != Path::new("-") => {
@@ -41,7 +41,7 @@ pub(super) fn run(command: &ImportCommand) -> Outcome {
             written.as_file().sync_all()?;
             written.persist(path).map_err(|e| format!("write {}: {}", path.display(), e.error))?;
         }
-        _ => std::io::stdout().write_all(imported.text.as_bytes())?,
+        _ => output::print(&imported.text)?,
     }
     Ok(ExitCode::SUCCESS)
 }

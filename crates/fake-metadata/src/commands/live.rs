@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Outcome, Usage};
+use super::{Outcome, Usage, output};
 use crate::cli::{EndpointMode, LiveArgs, Set, TagsCommand, TokensMode, Unset, UserData};
 use crate::control::client::Daemon;
 use crate::live::{Change, USER_DATA_BYTES, canonical, of_a_value, tree_path};
@@ -102,7 +102,7 @@ fn send(live: &LiveArgs, mut request: Value) -> Outcome {
     request["persist"] = json!(live.persist);
     let answer = Daemon::at(live.daemon.path()).ask(Method::POST, "/v1/changes", Some(&request))?;
     for line in answer["done"].as_array().into_iter().flatten() {
-        println!("{}", line.as_str().unwrap_or_default());
+        output::line(line.as_str().unwrap_or_default())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@ mod get;
 mod identity;
 mod import;
 mod live;
+pub(crate) mod output;
 mod record;
 mod role;
 mod run;
@@ -54,7 +55,10 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
     };
     log::logger().flush();
     outcome.unwrap_or_else(|error| {
-        eprintln!("fake-metadata: {}", chain(&*error));
+        if error.is::<output::Closed>() {
+            return ExitCode::SUCCESS;
+        }
+        output::remark(format_args!("fake-metadata: {}", chain(&*error)));
         match error.downcast_ref::<ControlError>() {
             Some(ControlError::Refused { usage: true, .. }) => WRONG_USAGE.into(),
             _ if error.is::<Usage>() => WRONG_USAGE.into(),

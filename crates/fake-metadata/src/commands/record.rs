@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use super::Outcome;
+use super::{Outcome, output};
 use crate::cli::Record;
 use crate::client::Endpoint;
 use crate::recording::{Anonymiser, Heading, Source, anonymised, walk, write};
@@ -21,7 +21,7 @@ pub(super) fn record(args: &Record) -> Outcome {
     let mut source = Source::new(endpoint.clone(), !args.v1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let walked = runtime.block_on(walk(&mut source, &args.versions, |version, paths| {
-        eprintln!("{version}: {paths} paths");
+        output::remark(format_args!("{version}: {paths} paths"));
     }))?;
     let mut recording = walked.recording;
     let mut anonymiser = if args.anonymise { Some(Anonymiser::new(random()?)) } else { None };
@@ -29,24 +29,24 @@ pub(super) fn record(args: &Record) -> Outcome {
         let (other, left_out) = anonymised(&recording, anonymiser)?;
         recording = other;
         if left_out {
-            eprintln!("user data is no text and cannot be anonymised: it is left out");
+            output::remark("user data is no text and cannot be anonymised: it is left out");
         }
     }
     let text = write(&recording, &heading(endpoint, anonymiser.as_mut()));
     let to_stdout = args.output == Path::new("-");
     if to_stdout {
-        std::io::stdout().write_all(&text)?;
+        output::print(&text)?;
     } else {
         save(&args.output, &text).map_err(|e| format!("write {}: {e}", args.output.display()))?;
     }
     let name = if to_stdout { "standard output".into() } else { args.output.display().to_string() };
-    eprintln!(
+    output::remark(format_args!(
         "{name}: {} versions, {} credentials and signatures left out, {} listed paths lead nowhere, {} requests",
         recording.versions().count(),
         walked.secrets,
         walked.dead,
         source.requests()
-    );
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

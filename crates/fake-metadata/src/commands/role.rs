@@ -11,7 +11,7 @@ use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Outcome, Usage, plain};
+use super::{Outcome, Usage, output, plain};
 use crate::cli::{DaemonSocket, RoleCommand, UseRole};
 use crate::control::client::{ControlError, Daemon};
 
@@ -29,7 +29,7 @@ pub(super) fn role(command: RoleCommand) -> Outcome {
         RoleCommand::Expire { name, daemon } => {
             let request = json!({ "roles": [name] });
             Daemon::at(daemon.path()).ask(Method::POST, "/v1/roles/expire", Some(&request))?;
-            println!("{name}: dropped");
+            output::line(format_args!("{name}: dropped"))?;
             Ok(ExitCode::SUCCESS)
         }
         RoleCommand::Login { name, daemon } => login::login(&name, &daemon),
@@ -56,9 +56,9 @@ fn find<'a>(answer: &'a Value, name: &str) -> Result<&'a Value, Usage> {
 fn list(daemon: &DaemonSocket, json: bool) -> Outcome {
     let answer = ask_list(&Daemon::at(daemon.path()))?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&answer)?);
+        output::line(serde_json::to_string_pretty(&answer)?)?;
     } else {
-        print!("{}", table(&answer, Timestamp::now()));
+        output::print(table(&answer, Timestamp::now()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -68,12 +68,12 @@ fn show(name: &str, daemon: &DaemonSocket, json: bool) -> Outcome {
     let mut role = find(&answer, name)?.clone();
     role["default"] = json!(answer["default-role"].as_str() == Some(name));
     if json {
-        println!("{}", serde_json::to_string_pretty(&role)?);
+        output::line(serde_json::to_string_pretty(&role)?)?;
         return Ok(ExitCode::SUCCESS);
     }
     for (key, value) in role.as_object().into_iter().flatten() {
         if !value.is_null() && value != "" {
-            println!("{key}: {}", plain(value));
+            output::line(format_args!("{key}: {}", plain(value)))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -88,7 +88,7 @@ fn choose(args: &UseRole) -> Outcome {
     let daemon = Daemon::at(args.live.daemon.path());
     let answer = daemon.ask(Method::POST, "/v1/roles/use", Some(&request))?;
     for line in answer["done"].as_array().into_iter().flatten() {
-        println!("{}", plain(line));
+        output::line(plain(line))?;
     }
     // The source is asked now, for the first time if it is another one.
     let Some(role) = answer["asked"].as_str() else { return Ok(ExitCode::SUCCESS) };
@@ -116,6 +116,7 @@ fn outcomes(asked: &[Value], daemon: &Daemon) -> Result<bool, Box<dyn std::error
     while !awaited.is_empty() {
         let roles = ask_list(daemon)?;
         let now = Timestamp::now();
+        let mut told = String::new();
         awaited.retain(|asked| {
             // A role that is gone by now has nothing to say.
             let found = find(&roles, asked["role"].as_str().unwrap_or_default()).ok();
@@ -123,10 +124,11 @@ fn outcomes(asked: &[Value], daemon: &Daemon) -> Result<bool, Box<dyn std::error
             let pending = asked["attempt"].as_u64().is_some_and(|n| role["attempts"].as_u64() < Some(n));
             if !pending {
                 failed |= !role["last-error"].is_null();
-                println!("{}: {}", plain(&role["role"]), state_of(role, now));
+                told.push_str(&format!("{}: {}\n", plain(&role["role"]), state_of(role, now)));
             }
             pending
         });
+        output::print(told)?;
         if !awaited.is_empty() {
             if Instant::now() >= deadline {
                 let names: Vec<String> = awaited.iter().map(|asked| plain(&asked["role"])).collect();

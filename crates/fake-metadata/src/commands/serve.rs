@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::Outcome;
+use super::{Outcome, output};
 use crate::cli::Serve;
 use crate::config::KeyPath;
 use crate::front::{Front, listen};
@@ -53,7 +53,10 @@ pub(super) fn serve(args: Serve) -> Outcome {
                 .serve(listeners, stop, async |addresses| {
                     state.check_upstream().await?;
                     for address in addresses {
-                        println!("listening on http://{address}");
+                        // Whoever started us may have seen enough: that is no reason to end.
+                        if let Err(error) = output::line(format_args!("listening on http://{address}")) {
+                            log::debug!("{error}");
+                        }
                         log::info!("listening on http://{address}");
                     }
                     supervisor::ready();

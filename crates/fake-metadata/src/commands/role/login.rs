@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::json;
 
-use super::super::{Outcome, plain};
+use super::super::{Outcome, output, plain};
 use crate::cli::DaemonSocket;
 use crate::control::client::Daemon;
 
@@ -17,8 +17,12 @@ pub(super) fn login(role: &str, daemon: &DaemonSocket) -> Outcome {
     let begun = daemon.ask(Method::POST, "/v1/roles/login", Some(&json!({ "role": role })))?;
     let prompt = &begun["prompt"];
     let url = Some(&prompt["url-with-code"]).filter(|url| !url.is_null()).unwrap_or(&prompt["url"]);
-    println!("open {}", plain(url));
-    println!("the code is {}, good until {}", plain(&prompt["code"]), plain(&prompt["expires"]));
+    output::line(format_args!("open {}", plain(url)))?;
+    output::line(format_args!(
+        "the code is {}, good until {}",
+        plain(&prompt["code"]),
+        plain(&prompt["expires"])
+    ))?;
     let asked = json!({ "login": begun["login"] });
     // The daemon gives up when the code runs out, and says so.
     loop {
@@ -31,6 +35,6 @@ pub(super) fn login(role: &str, daemon: &DaemonSocket) -> Outcome {
             }
         }
     }
-    println!("logged in");
+    output::line("logged in")?;
     super::refresh(Some(role), &daemon)
 }
