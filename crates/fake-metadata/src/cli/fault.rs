@@ -57,7 +57,7 @@ pub(crate) enum AddFault {
         #[command(flatten)]
         limits: Limits,
     },
-    /// Never answer, and keep the connection
+    /// Never answer, and keep the connection until the client closes it
     Hang(Limits),
     /// Close the connection without an answer
     Close(Limits),

@@ -17,7 +17,12 @@ pub(crate) enum Phase {
     Busy = 2,
     /// The answer is on its way out.
     Writing = 3,
+    /// No answer is ever sent (a fault): it ends with its client.
+    Hanging = 4,
 }
+
+/// The bits that the phase takes.
+const PHASE_BITS: u32 = 3;
 
 /// Milliseconds since a fixed moment of this process.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +34,7 @@ impl Clock {
     }
 
     pub(crate) fn now(self) -> u64 {
-        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX >> 2)
+        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX >> PHASE_BITS)
     }
 }
 
@@ -37,7 +42,7 @@ impl Clock {
 #[derive(Debug)]
 pub(crate) struct Activity {
     clock: Clock,
-    /// The phase in the low two bits, the millisecond it began above them.
+    /// The phase in the low [`PHASE_BITS`], the millisecond it began above them.
     phase: AtomicU64,
     /// The millisecond since which a write is blocked, plus one; 0 when none is.
     blocked: AtomicU64,
@@ -58,21 +63,22 @@ impl Activity {
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
-        self.phase.store(self.clock.now() << 2 | phase as u64, Relaxed);
+        self.phase.store(self.clock.now() << PHASE_BITS | phase as u64, Relaxed);
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        match self.phase.load(Relaxed) & 3 {
+        match self.phase.load(Relaxed) & ((1 << PHASE_BITS) - 1) {
             0 => Phase::Idle,
             1 => Phase::Head,
             2 => Phase::Busy,
-            _ => Phase::Writing,
+            3 => Phase::Writing,
+            _ => Phase::Hanging,
         }
     }
 
     /// The millisecond at which the present phase began.
     pub(crate) fn since(&self) -> u64 {
-        self.phase.load(Relaxed) >> 2
+        self.phase.load(Relaxed) >> PHASE_BITS
     }
 
     /// Has the connection reset in place of the answer that is about to be written.
@@ -132,6 +138,9 @@ mod tests {
         assert!(activity.overdue(at(limits.head_time) + 1, &limits).is_some());
         activity.enter(Phase::Busy);
         assert_eq!(activity.overdue(at(limits.idle_time) * 10, &limits), None);
+        activity.enter(Phase::Hanging);
+        assert_eq!(activity.phase(), Phase::Hanging);
+        assert_eq!(activity.overdue(at(limits.idle_time) * 10, &limits), None, "as long as its client");
     }
 
     #[test]

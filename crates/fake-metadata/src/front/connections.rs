@@ -44,7 +44,7 @@ impl Table {
     }
 
     fn choose(&mut self) {
-        for phase in [Phase::Idle, Phase::Head] {
+        for phase in [Phase::Idle, Phase::Hanging, Phase::Head] {
             let waiting = self.open.iter().filter(|(_, e)| e.activity.phase() == phase);
             let mut waiting: Vec<_> = waiting.map(|(id, e)| (*id, phase, e.activity.since())).collect();
             if !waiting.is_empty() {
@@ -94,7 +94,7 @@ impl Connections {
     }
 
     /// Closes the connection that waits longest for its client, to make room for a new one. One
-    /// between requests goes before one with half a head; one that is being answered never goes.
+    /// between requests goes before one that hangs, and that before one with half a head; one that is being answered never goes.
     /// Returns whether there was one.
     pub(crate) fn close_longest_idle(&self) -> bool {
         let mut table = self.table();
@@ -118,8 +118,8 @@ impl Connections {
     pub(crate) fn close_silent(&self, grace: Duration) {
         let latest = self.clock.now().saturating_sub(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
         for entry in self.table().open.values() {
-            if matches!(entry.activity.phase(), Phase::Idle | Phase::Head) && entry.activity.since() <= latest
-            {
+            let waits = matches!(entry.activity.phase(), Phase::Idle | Phase::Head | Phase::Hanging);
+            if waits && entry.activity.since() <= latest {
                 entry.task.abort();
             }
         }
@@ -151,8 +151,9 @@ mod tests {
 
     #[tokio::test]
     async fn idle_ones_give_way_before_half_heads_and_those_being_answered_never() {
-        let (connections, _) = full_of(&[Phase::Busy, Phase::Head, Phase::Idle, Phase::Writing, Phase::Idle]);
-        for gone in [vec![0, 1, 3, 4], vec![0, 1, 3], vec![0, 3]] {
+        use Phase::{Busy, Hanging, Head, Idle, Writing};
+        let (connections, _) = full_of(&[Busy, Head, Idle, Writing, Idle, Hanging]);
+        for gone in [vec![0, 1, 3, 4, 5], vec![0, 1, 3, 5], vec![0, 1, 3], vec![0, 3]] {
             assert!(connections.close_longest_idle());
             assert_eq!(left(&connections), gone);
         }

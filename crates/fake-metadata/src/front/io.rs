@@ -1,6 +1,6 @@
 //! The stream under hyper, watched: it tells [`Activity`] when a request begins, when an answer is
-//! out and when the client does not read, and resets the connection in place of an answer when that is
-//! played.
+//! out and when the client does not read, and resets the connection or lets it hang in place of an answer when
+//! that is played.
 
 use std::io;
 use std::pin::Pin;
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
 
 use super::activity::{Activity, Phase};
@@ -39,6 +40,21 @@ impl Watched {
         Err(io::ErrorKind::ConnectionReset.into())
     }
 
+    /// Holds what would be written back where the connection hangs, until the client has closed its side.
+    fn hang(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.activity.phase() != Phase::Hanging {
+            return Poll::Ready(Ok(()));
+        }
+        let mut dropped = [0; 1024];
+        loop {
+            let mut buffer = tokio::io::ReadBuf::new(&mut dropped);
+            ready!(Pin::new(self.inner.inner_mut()).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+        }
+    }
+
     fn note_write<R>(&self, result: &Poll<io::Result<R>>) {
         match result {
             Poll::Pending => self.activity.write_blocked(),
@@ -62,6 +78,7 @@ impl Write for Watched {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.check_reset()?;
+        ready!(this.hang(cx))?;
         let result = Pin::new(&mut this.inner).poll_write(cx, buf);
         this.note_write(&result);
         result
@@ -74,6 +91,7 @@ impl Write for Watched {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.check_reset()?;
+        ready!(this.hang(cx))?;
         let result = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
         this.note_write(&result);
         result

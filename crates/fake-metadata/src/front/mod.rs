@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderValue, Response};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -207,11 +207,15 @@ async fn talk(listed: Listed, stream: TcpStream, caller: Connection, activity: A
         async move {
             let mut response = service::answer(front, caller, request).await;
             match response {
-                // Nothing is on its way, so it counts as idle: it ends with the client, with the limit on
-                // idle connections, when room is needed, or when we are told to stop.
+                // It ends with the client, when room is needed, or when we are told to stop. hyper reads nothing
+                // meanwhile, and would not learn that the client has left: the stream waits for that in place of
+                // writing.
                 Err(Withheld::Hangs) => {
-                    activity.enter(Phase::Idle);
-                    std::future::pending::<()>().await;
+                    activity.enter(Phase::Hanging);
+                    let mut held = Response::new(Whole::new(Bytes::new()));
+                    // Nothing that the client sends after it is a request any more.
+                    held.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+                    return Ok(held);
                 }
                 Err(Withheld::Reset) => {
                     activity.reset();
