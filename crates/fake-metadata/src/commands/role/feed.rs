@@ -16,7 +16,7 @@ use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::super::{Outcome, Usage, chain, plain};
+use super::super::{Outcome, Usage, chain, output, plain};
 use super::person::person;
 use crate::cli::FeedRole;
 use crate::control::client::{ControlError, Daemon};
@@ -55,7 +55,7 @@ pub(super) fn feed(args: &FeedRole) -> Outcome {
         while let Err(error) = feeder.give() {
             let text = chain(&*error);
             if text != told {
-                eprintln!("fake-metadata: {text}; trying again every {RETRY:?}");
+                output::remark(format_args!("fake-metadata: {text}; trying again every {RETRY:?}"));
                 told = text;
             }
             std::thread::sleep(RETRY);
@@ -151,7 +151,9 @@ fn push(daemon: &Daemon, role: &str, credentials: &Value) -> Result<Value, Contr
 }
 
 fn tell(role: &Value) {
-    println!("{}: {}", plain(&role["role"]), super::state_of(role, Timestamp::now()));
+    // Whoever has seen enough of it wants the daemon fed all the same.
+    let _ =
+        output::line(format_args!("{}: {}", plain(&role["role"]), super::state_of(role, Timestamp::now())));
 }
 
 /// Credentials as the daemon reads them.
