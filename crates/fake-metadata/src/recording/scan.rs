@@ -79,7 +79,7 @@ fn run(text: &str, of: impl Fn(u8) -> bool) -> &str {
 
 fn mac(text: &str) -> Option<(Token<'_>, usize)> {
     let found = text.get(..17)?;
-    let separator = found.bytes().nth(2).filter(|byte| matches!(byte, b':' | b'-'))?;
+    let separator = found.as_bytes().get(2).copied().filter(|byte| matches!(byte, b':' | b'-'))?;
     let is_mac = found.bytes().enumerate().all(|(at, byte)| match at % 3 {
         2 => byte == separator,
         _ => byte.is_ascii_hexdigit(),
