@@ -23,18 +23,19 @@ def target() -> Path:
     return Path(os.environ.get("CARGO_TARGET_DIR") or CHECKOUT / "target")
 
 
-def build(folder: Path) -> dict[str, Path]:
-    """Builds all three and returns their programs."""
+def build(folder: Path, daemon: Path | None) -> dict[str, Path]:
+    """Builds all three, but for a daemon that is built, and returns their programs."""
     environment = {**os.environ, "CARGO_TARGET_DIR": str(target())}
     cargo = ["cargo", "build", "--release", "--locked"]
-    subprocess.run([*cargo, "-p", "fake-metadata"], cwd=CHECKOUT, env=environment, check=True)
+    if not daemon:
+        subprocess.run([*cargo, "-p", "fake-metadata"], cwd=CHECKOUT, env=environment, check=True)
     subprocess.run(cargo, cwd=BENCH / "hyper-hello", env=environment, check=True)
     go = folder / "go-hello"
     subprocess.run(
         ["go", "build", "-o", str(go), "main.go"], cwd=BENCH / "go-hello", env={**os.environ, "GO111MODULE": "off"}, check=True
     )
     release = target() / "release"
-    return {"fake-metadata": release / "fake-metadata", "bare hyper": release / "hyper-hello", "Go net/http": go}
+    return {"fake-metadata": daemon or release / "fake-metadata", "bare hyper": release / "hyper-hello", "Go net/http": go}
 
 
 def free_port() -> int:
