@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from package.system import URL
+from package.system import METADATA_ADDRESS, URL
 from rig.box import until
 
 INIT = "/etc/init.d/fake-metadata"
@@ -30,7 +30,7 @@ def test_the_rules_follow_the_daemons_environment(boot, deb, name):
     system.assert_served()
 
     def leads_to(port: int) -> bool:
-        redirects = [rule for rule in system.our_rules() if "-j REDIRECT" in rule]
+        redirects = [rule for rule in system.our_rules() if METADATA_ADDRESS in rule and "-j REDIRECT" in rule]
         return len(redirects) == 1 and redirects[0].endswith(f"--to-ports {port}") and system.answers()
 
     good = system.box.read(DEFAULT)
