@@ -4,7 +4,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 
-UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6}
+UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 6e7}
 
 
 @dataclass
@@ -18,7 +18,7 @@ class Result:
 
 
 def micros(text: str) -> float:
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", text).groups()
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()
     return float(number) * UNITS[unit]
 
 
