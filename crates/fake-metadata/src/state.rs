@@ -1,6 +1,11 @@
 //! What is served: configuration turned into an immutable snapshot, and the one place where it is
 //! swapped. Every change goes through [`State::change`], so that a reader sees before or after.
+//!
+//! `played` resolves a configuration, `events` follows the events it names, `roles` who gets which role, `proxy`
+//! the upstream.
 
+mod events;
+mod played;
 mod proxy;
 mod roles;
 
@@ -11,16 +16,19 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
 use crate::callers::{Connection, Engines, Finder, Rules, Watch};
-use crate::config::{ConfigError, KeyPath, Loaded, Sources};
+use crate::config::{ConfigError, Loaded, Sources};
 use crate::control::Logins;
-use crate::events::{Clock, EventError, EventSpec, Origin, Stages, Timeline};
+use crate::events::{Stages, Timeline};
 use crate::faults::{Fault, Faults, Playing};
 use crate::front::Hosts;
-use crate::live::{self, Change, Changes, InstanceChanges};
+use crate::live::{self, Change, Changes};
 use crate::logging::Log;
 use crate::role_documents::{RoleDocuments, role_answer};
 use crate::state_dir::{StateDir, random};
 use crate::upstream::{Marker, Upstream};
+use events::follow_configured_events;
+pub(crate) use events::{add_event, events_left_out};
+pub(crate) use played::Played;
 use roles::Given;
 pub(crate) use roles::set_profile;
 
@@ -40,155 +48,6 @@ pub(crate) struct Live {
     pub(crate) hop_limit: Option<u8>,
     /// Whom everything but roles is asked of, in proxy mode.
     pub(crate) upstream: Option<Arc<Upstream>>,
-}
-
-/// What the configuration plays, before it is anybody's snapshot.
-#[derive(Clone)]
-pub(crate) struct Played {
-    /// The instance as written, files read, and what commands have changed of it.
-    spec: imds::InstanceSpec,
-    changed: InstanceChanges,
-    /// Roles beside those of the configuration.
-    more: Vec<imds::RoleEntry>,
-    trees: imds::Trees,
-    events: Timeline,
-}
-
-impl Played {
-    /// Resolves the configuration: everything derived, files read, contradictions refused.
-    pub(crate) fn from(loaded: &Loaded, launch: Timestamp) -> Result<Played, ConfigError> {
-        let config = &loaded.config;
-        let key = KeyPath::root().key("instance");
-        let mut spec = config.instance.clone();
-        if let Some(file) = spec.user_data_file.take() {
-            let path = loaded.folder.join(&file);
-            let bytes = std::fs::read(&path).map_err(|e| {
-                loaded.refuse(&key.key("user-data-file"), format!("read {}: {e}", path.display()))
-            })?;
-            spec.user_data_bytes = Some(bytes.into());
-        }
-        let trees = trees(loaded, &spec, &InstanceChanges::default(), Vec::new(), launch)?;
-        roles::check(loaded, trees.instance())?;
-        let mut events = Timeline::default();
-        let clock = Clock::system().at(launch);
-        add_configured_events(&mut events, loaded, 0..loaded.config.events.len(), &clock)?;
-        Ok(Played { spec, changed: InstanceChanges::default(), more: Vec::new(), trees, events })
-    }
-
-    /// The same with other changes to the instance, and other roles beside those of the configuration.
-    fn with(
-        &self,
-        loaded: &Loaded,
-        changed: InstanceChanges,
-        more: Vec<imds::RoleEntry>,
-        launch: Timestamp,
-    ) -> Result<Played, ConfigError> {
-        let mut spec = self.spec.clone();
-        changed.apply(&mut spec).map_err(|m| loaded.refuse(&KeyPath::root().key("instance"), m))?;
-        let trees = trees(loaded, &spec, &changed, more.clone(), launch)?;
-        Ok(Played { changed, more, trees, ..self.clone() })
-    }
-
-    /// The trees of every caller.
-    pub(crate) fn trees(&self) -> &imds::Trees {
-        &self.trees
-    }
-}
-
-fn trees(
-    loaded: &Loaded,
-    spec: &imds::InstanceSpec,
-    changed: &InstanceChanges,
-    more: Vec<imds::RoleEntry>,
-    launch: Timestamp,
-) -> Result<imds::Trees, ConfigError> {
-    let config = &loaded.config;
-    let roles: Vec<imds::RoleEntry> =
-        config.roles().iter().map(|(name, role)| role.entry(name)).chain(more).collect();
-    let refuse = |e: imds::TreeError| loaded.refuse(&KeyPath::root().key("tree").key(&e.path), e.message);
-    if let Some(recording) = &loaded.recording {
-        // As with an instance, what is said of a path goes before what follows from a tag.
-        let mut edits = changed.edits(recording)?;
-        edits.extend(&config.tree);
-        return imds::Trees::recorded(recording, &roles, &edits, launch).map_err(refuse);
-    }
-    let key = KeyPath::root().key("instance");
-    let instance =
-        imds::Instance::resolve(spec, launch).map_err(|e| loaded.refuse(&key.below(&e.key), e.message))?;
-    imds::Trees::build(&instance, &roles, &config.tree).map_err(refuse)
-}
-
-/// Adds events of the configuration, told to us at the clock's time, but for those that were over then: a daemon
-/// must start again however long its machine was off.
-fn add_configured_events(
-    events: &mut Timeline,
-    loaded: &Loaded,
-    which: impl IntoIterator<Item = usize>,
-    clock: &Clock,
-) -> Result<(), ConfigError> {
-    for i in which {
-        match event_left_out(loaded, i, clock) {
-            Some(why) => log::warn!("{why}"),
-            None => {
-                let key = KeyPath::root().key("events").index(i);
-                add_event(events, loaded, &loaded.config.events[i], Origin::Configuration, clock)
-                    .map_err(|e| loaded.refuse(&key.key(e.key), e.message))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Has events follow another configuration. Those it says the same of stay as they are, cleared ones cleared;
-/// new ones are told to us now.
-fn follow_configured_events(
-    events: &mut Timeline,
-    before: &Loaded,
-    loaded: &Loaded,
-) -> Result<(), ConfigError> {
-    let mut gone: Vec<&EventSpec> = before.config.events.iter().collect();
-    let mut new = Vec::new();
-    for (i, spec) in loaded.config.events.iter().enumerate() {
-        match gone.iter().position(|old| *old == spec) {
-            Some(place) => {
-                gone.swap_remove(place);
-            }
-            None => new.push(i),
-        }
-    }
-    for spec in gone {
-        events.drop_configured(spec);
-    }
-    add_configured_events(events, loaded, new, &Clock::system())
-}
-
-/// What is said of an event of the configuration that is over.
-fn event_left_out(loaded: &Loaded, index: usize, clock: &Clock) -> Option<ConfigError> {
-    let (key, when) = loaded.config.events[index].passed(clock)?;
-    let key = KeyPath::root().key("events").index(index).key(key);
-    Some(loaded.refuse(&key, format!("{:?} is over: the event is left out", when.to_string())))
-}
-
-/// The same of every one that a daemon started now would leave out.
-pub(crate) fn events_left_out(loaded: &Loaded) -> impl Iterator<Item = ConfigError> {
-    let clock = Clock::system();
-    (0..loaded.config.events.len()).filter_map(move |index| event_left_out(loaded, index, &clock))
-}
-
-/// Adds an event to those of an instance with this configuration.
-pub(crate) fn add_event(
-    events: &mut Timeline,
-    loaded: &Loaded,
-    spec: &EventSpec,
-    origin: Origin,
-    clock: &Clock,
-) -> Result<String, EventError> {
-    let roles = loaded.config.roles();
-    for name in spec.only.iter().flat_map(|names| &names.0) {
-        name.known(roles.keys()).map_err(|message| EventError::new("only", message))?;
-    }
-    let random = random().map_err(|e| EventError::new("event-id", e.to_string()))?;
-    events.add(spec, origin, clock, loaded.target_lifecycle_state(), u128::from_be_bytes(random))
 }
 
 /// What is served is built from: everything that a command, a signal, a timer or a file can change.

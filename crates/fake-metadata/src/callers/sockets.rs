@@ -178,20 +178,4 @@ mod tests {
         let (from, to) = ("127.0.0.1:1".parse().unwrap(), "[::1]:2".parse().unwrap());
         assert_eq!(kernel.user(from, to).unwrap(), User::Unknown);
     }
-
-    /// Not a limit: prints what a lookup costs beside a dump, with many sockets open.
-    #[test]
-    #[ignore = "a measurement; run it by name with --nocapture"]
-    fn cost_of_a_lookup() {
-        let kernel = SockDiag::open().unwrap();
-        for open in [10, 2000] {
-            let pairs: Vec<_> = (0..open).map(|_| connected("127.0.0.1")).collect();
-            let (peer, ours) = (pairs[0].1.peer_addr().unwrap(), pairs[0].1.local_addr().unwrap());
-            let begun = std::time::Instant::now();
-            for _ in 0..10_000 {
-                kernel.user(peer, ours).unwrap();
-            }
-            println!("{open} connections: {:?} a lookup", begun.elapsed() / 10_000);
-        }
-    }
 }
