@@ -1,8 +1,8 @@
 //! One container engine: its socket, the containers it runs, and what it is doing wrong.
 //!
 //! A task on the outgoing thread follows the engine's events, and so knows what containers say before
-//! they ask. Who has an address it asks anew whenever what was told is older than [`FRESH`]: an event
-//! that is late must not hand a new container the role of the one that had its address before.
+//! they ask. Who has an address is asked anew (`addresses`): an event that is late must not hand a new
+//! container the role of the one that had its address before.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,27 +14,20 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{EventMessage, EventMessageTypeEnum};
-use bollard::query_parameters::{
-    EventsOptions, InspectContainerOptions, InspectNetworkOptions, ListContainersOptions, ListNetworksOptions,
-};
+use bollard::query_parameters::{EventsOptions, InspectContainerOptions, ListContainersOptions};
 use futures_util::StreamExt;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
 
+use super::addresses::Networks;
 use super::table::{Id, Table};
 use super::{Known, Lookup, Place, Said, Wish};
-use crate::callers::networks::Network;
 use crate::state::State;
 
-/// How long the networks' state may be used after it was asked for. An address changes hands in many
-/// times that: the old container's processes are ended and its endpoint is deleted, then the new one's
-/// namespaces are made and its program is run.
-const FRESH: Duration = Duration::from_millis(20);
 /// How long an engine may take for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How long an engine that is away is left alone while nobody asks.
@@ -317,78 +310,8 @@ fn one_of(known: &[Arc<Known>], address: IpAddr) -> Lookup {
     }
 }
 
-/// An engine's networks, and which container has which address on each, as they were told last.
-#[derive(Default)]
-struct Networks {
-    listed: Option<Instant>,
-    all: Vec<NetworkOf>,
-}
-
-struct NetworkOf {
-    id: String,
-    /// Where its addresses are from; empty where the engine does not say.
-    subnets: Vec<Network>,
-    table: Option<(Instant, Table)>,
-}
-
-impl NetworkOf {
-    fn may_hold(&self, address: IpAddr) -> bool {
-        self.subnets.is_empty() || self.subnets.iter().any(|subnet| subnet.holds(address))
-    }
-
-    fn is_fresh(&self) -> bool {
-        self.table.as_ref().is_some_and(|(at, _)| at.elapsed() <= FRESH)
-    }
-}
-
-impl Networks {
-    /// Who has these addresses at this moment. Only the networks that can hold one of them are asked
-    /// about: podman locks every container of a network for its answer.
-    async fn survey(&mut self, docker: &Docker, asked: &[IpAddr]) -> Result<Table, String> {
-        if self.listed.is_none_or(|at| at.elapsed() > FRESH) {
-            let begun = Instant::now();
-            let listed = within(docker.list_networks(None::<ListNetworksOptions>)).await?;
-            let mut tables: HashMap<String, (Instant, Table)> =
-                self.all.drain(..).filter_map(|network| Some((network.id, network.table?))).collect();
-            self.all = listed.into_iter().filter_map(|network| network_of(network, &mut tables)).collect();
-            self.listed = Some(begun);
-        }
-        let concerned = |network: &NetworkOf| asked.iter().any(|address| network.may_hold(*address));
-        let stale = self.all.iter_mut().filter(|network| concerned(network) && !network.is_fresh());
-        try_join_all(stale.map(|network| async {
-            let begun = Instant::now();
-            let told = docker.inspect_network(&network.id, None::<InspectNetworkOptions>);
-            network.table = Some((begun, within_or_gone(told).await?.map(Table::of).unwrap_or_default()));
-            Ok::<_, String>(())
-        }))
-        .await?;
-        let mut table = Table::default();
-        for network in self.all.iter().filter(|network| concerned(network)) {
-            if let Some((_, told)) = &network.table {
-                table.merge(told);
-            }
-        }
-        Ok(table)
-    }
-}
-
-/// A network as the engine lists it; `None` for the host's own and for none at all.
-fn network_of(
-    network: bollard::models::Network,
-    tables: &mut HashMap<String, (Instant, Table)>,
-) -> Option<NetworkOf> {
-    if matches!(network.driver.as_deref(), Some("host" | "null")) {
-        return None;
-    }
-    let id = network.id?;
-    let configured = network.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
-    let subnets = configured.into_iter().filter_map(|config| Network::around_text(&config.subnet?)).collect();
-    let table = tables.remove(&id);
-    Some(NetworkOf { id, subnets, table })
-}
-
 /// An answer of the engine within [`ANSWER_WITHIN`].
-async fn within<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
+pub(super) async fn within<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, String> {
     match tokio::time::timeout(ANSWER_WITHIN, answer).await {
         Ok(answer) => answer.map_err(|e| in_words(&e)),
         Err(_) => Err(format!("no answer within {ANSWER_WITHIN:?}")),
@@ -396,7 +319,9 @@ async fn within<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, 
 }
 
 /// The same, where what is asked about may be gone meanwhile.
-async fn within_or_gone<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<Option<T>, String> {
+pub(super) async fn within_or_gone<T>(
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<Option<T>, String> {
     within(async {
         match answer.await {
             Ok(found) => Ok(Some(found)),

@@ -1,11 +1,12 @@
 //! Containers: who has an address, and what that container says of its role.
 //!
 //! - `wish` is what a container says, `table` who has which address (both pure);
-//! - `engine` is one engine's socket, kept on the outgoing thread;
+//! - `engine` is one engine's socket, kept on the outgoing thread, and `addresses` what it says of its networks;
 //! - `roles` makes the roles that containers ask for beside those configured.
 //!
 //! An engine's socket is worth root, so none is asked unless the configuration says so.
 
+mod addresses;
 mod engine;
 mod roles;
 mod table;
