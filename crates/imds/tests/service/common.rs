@@ -5,11 +5,13 @@ use std::sync::{LazyLock, Mutex};
 
 use bytes::Bytes;
 use imds::{
-    Delivery, Endpoint, Facts, Instance, InstanceSpec, Need, Outcome, Overrides, Reply, Request, RoleAnswer,
-    RoleDocument, RoleEntry, Signatures, Signer, Snapshot, TokenKey, TokenMode, Trees, respond,
+    Delivery, Endpoint, Facts, Instance, InstanceError, InstanceSpec, Need, Outcome, Overrides, Reply,
+    Request, RoleAnswer, RoleDocument, RoleEntry, Signatures, Signer, Snapshot, Status, TokenKey, TokenMode,
+    Trees, respond,
 };
 use jiff::Timestamp;
 use rsa::rand_core::{CryptoRng, RngCore};
+use serde_json::Value;
 
 pub const KEY: [u8; 32] = [42; 32];
 pub const NOW: &str = "Sat, 26 Sep 2026 12:00:00 GMT";
@@ -129,4 +131,44 @@ pub fn answer(delivery: Delivery) -> RoleAnswer {
 
 pub fn body(reply: &Reply) -> &str {
     std::str::from_utf8(reply.body()).unwrap()
+}
+
+pub fn parse(text: &str) -> InstanceSpec {
+    toml::from_str(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub fn service(text: &str) -> TestService {
+    TestService::new(&parse(text), &["app"], TokenMode::Optional)
+}
+
+pub fn refused(text: &str) -> InstanceError {
+    match Instance::resolve(&parse(text), now()) {
+        Ok(_) => panic!("not refused: {text}"),
+        Err(error) => error,
+    }
+}
+
+pub fn leaf(service: &TestService, path: &str) -> String {
+    let reply = service.get_as("app", &format!("/latest/meta-data/{path}"));
+    match reply.status() {
+        Status::Ok => body(&reply).to_owned(),
+        status => format!("<{}>", status.code()),
+    }
+}
+
+pub fn document(service: &TestService) -> Value {
+    serde_json::from_str(body(&service.get("/latest/dynamic/instance-identity/document"))).unwrap()
+}
+
+/// The leaf of the primary interface.
+pub fn own(service: &TestService, path: &str) -> String {
+    leaf(service, &format!("network/interfaces/macs/{}/{path}", leaf(service, "mac")))
+}
+
+/// What the leaves of the interface with a device number say.
+pub fn of_device<'a>(service: &'a TestService, device: &str) -> impl Fn(&str) -> String + 'a {
+    let at = |mac: &str, path: &str| leaf(service, &format!("network/interfaces/macs/{mac}{path}"));
+    let macs = leaf(service, "network/interfaces/macs");
+    let mac = macs.lines().find(|mac| at(mac, "device-number") == device).unwrap().to_owned();
+    move |path| at(&mac, path)
 }
