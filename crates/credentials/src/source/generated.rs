@@ -56,9 +56,10 @@ impl Seed {
 /// When the credentials that `role` has at `now` were made: the last full hour since the anchor, or
 /// `renewed` if that was later.
 pub(crate) fn issued_at(seed: &Seed, now: Timestamp, renewed: Option<Timestamp>) -> Timestamp {
-    let age = now.as_second().saturating_sub(seed.anchor.as_second());
-    let hour = add(now, SignedDuration::from_secs(-age.rem_euclid(ROTATION)));
-    let hour = Timestamp::from_second(hour.as_second()).unwrap_or(hour);
+    // The second that `now` is in: `as_second` names the one after it before 1970.
+    let second = now.as_second() - i64::from(now.subsec_nanosecond() < 0);
+    let age = second.saturating_sub(seed.anchor.as_second());
+    let hour = Timestamp::from_second(second - age.rem_euclid(ROTATION)).unwrap_or(Timestamp::MIN);
     renewed.filter(|renewed| *renewed > hour && *renewed <= now).unwrap_or(hour)
 }
 
@@ -173,6 +174,16 @@ mod tests {
         assert_eq!(issued("2026-11-21T12:04:59Z"), at("2026-11-21T11:17:03Z"));
         assert_eq!(issued("2026-11-21T12:06:00Z"), at("2026-11-21T12:05:00Z"));
         assert_eq!(issued("2026-11-21T12:17:03Z"), at("2026-11-21T12:17:03Z"));
+    }
+
+    #[test]
+    fn before_1970_they_are_not_made_later_than_asked_for() {
+        let hour = Timestamp::from_second(seed(1).anchor.as_second() - 15_000_000 * ROTATION).unwrap();
+        assert!(hour < Timestamp::UNIX_EPOCH);
+        let just_before = hour - SignedDuration::from_nanos(1);
+        assert_eq!(issued_at(&seed(1), hour, None), hour);
+        assert_eq!(issued_at(&seed(1), just_before, None), hour - SignedDuration::from_secs(ROTATION));
+        assert_eq!(issued_at(&seed(1), Timestamp::MIN, None), Timestamp::MIN);
     }
 
     proptest! {
