@@ -126,3 +126,23 @@ def test_a_mapping_that_is_being_written_gives_nobody_the_default_role(serve, tm
     mapping.write_text("# nobody\n")
     until(lambda: role(daemon.imds) == "Base", "the file without entries is in force")
     until(lambda: daemon.log.count("mapping file read again") == 2, "it was read twice")
+
+
+def test_a_mapping_that_comes_after_the_start_is_waited_for(serve, binary, tmp_path):
+    mapping = tmp_path / "callers.map"
+    daemon = serve(config(f'mapping-file = "{mapping}"\n[callers.networks]\n"127.0.0.3" = "One"\n'))
+    assert "only callers in [callers.networks] have a role" in daemon.wait_for_log("callers.map: No such file")
+
+    def told() -> str | None:
+        status = run(binary, "status", "--json", "--control", str(daemon.control))
+        return json.loads(status.stdout)["mapping-file-error"]
+
+    assert role(daemon.imds) is None and "No such file" in told()
+    assert run(binary, "reload", "--control", str(daemon.control)).returncode == 0
+    assert role(daemon.imds) is None and "No such file" in told()
+    mapping.write_text("127.0.0.3 Two\n")
+    until(lambda: role(daemon.imds) == "Base", "the default role is given once it is known who else has one")
+    assert told() is None
+    mapping.unlink()
+    daemon.wait_for_log("callers.map: No such file or directory (os error 2); the old mapping stays in force")
+    assert role(daemon.imds) == "Base"

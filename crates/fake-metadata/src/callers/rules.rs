@@ -14,6 +14,8 @@ pub(crate) type Grant = Option<Arc<str>>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rules {
     networks: Networks,
+    /// Whether there are more networks that are not known yet.
+    awaits_mapping: bool,
     /// Whether container engines are asked.
     containers: bool,
     users: BTreeMap<u32, Grant>,
@@ -69,6 +71,7 @@ impl Rules {
     pub(crate) fn new(resolved: &Resolved, containers: bool, default: Option<String>) -> Rules {
         Rules {
             networks: resolved.networks.clone().with(&resolved.mapping.networks),
+            awaits_mapping: resolved.awaits_mapping(),
             containers,
             users: resolved.users.clone(),
             default: default.map(Arc::from),
@@ -89,6 +92,9 @@ impl Rules {
     pub(crate) fn decide(&self, facts: &Facts) -> Decision {
         if let Some(grant) = self.networks.find(facts.address) {
             return Decision::Grant(grant.clone());
+        }
+        if self.awaits_mapping {
+            return Decision::Grant(None);
         }
         // A caller on this host has this host's addresses, which are no container's: one on the host's
         // network is a local user like any other.
@@ -131,6 +137,7 @@ mod tests {
         networks.add("172.17.0.66".parse().unwrap(), None);
         Rules {
             networks,
+            awaits_mapping: false,
             containers: true,
             users: BTreeMap::from([(0, Some("root".into())), (1000, Some("ann".into())), (1001, None)]),
             default: Some("default".into()),
@@ -176,6 +183,18 @@ mod tests {
     fn what_cannot_be_told_gets_no_role_rather_than_anothers() {
         assert_eq!(remote("172.18.0.5", Some(Container::Unknown)), NOTHING);
         assert_eq!(local(Some(User::Unknown)), NOTHING);
+    }
+
+    #[test]
+    fn before_the_mapping_is_known_only_the_configured_networks_have_roles() {
+        let rules = Rules { awaits_mapping: true, ..rules() };
+        let decide = |address: &str, local| {
+            let address = address.parse().unwrap();
+            rules.decide(&Facts { address, local, container: None, user: Some(User::Uid(1000)) })
+        };
+        assert_eq!(decide("172.17.0.5", false), grant("network"));
+        assert_eq!(decide("172.18.0.5", false), NOTHING);
+        assert_eq!(decide("169.254.169.254", true), NOTHING);
     }
 
     #[test]

@@ -80,6 +80,8 @@ impl TryFrom<DefaultRole> for RoleOrNone {
 pub(crate) struct Resolved {
     pub(super) networks: Networks,
     pub(super) mapping: Mapping,
+    /// The mapping file that was not there when the service started, and has not come since.
+    awaited: Option<PathBuf>,
     pub(super) users: BTreeMap<u32, Grant>,
 }
 
@@ -87,6 +89,18 @@ impl Resolved {
     /// Resolves the table of this configuration: looks up users by name, reads the mapping file.
     pub(crate) fn load(loaded: &Loaded) -> Result<Resolved, ConfigError> {
         Resolved::default().again(loaded)
+    }
+
+    /// The same for a service that starts: whoever writes the mapping file may start after us, so one that is not
+    /// there is waited for.
+    pub(crate) fn at_start(loaded: &Loaded) -> Result<Resolved, ConfigError> {
+        let missing = loaded.config.callers.mapping_file(&loaded.folder).filter(|path| !path.exists());
+        Resolved { awaited: missing, ..Resolved::default() }.again(loaded)
+    }
+
+    /// Whether the mapping file has not come yet: who is in it is not known.
+    pub(crate) fn awaits_mapping(&self) -> bool {
+        self.awaited.is_some()
     }
 
     /// The table of another configuration, or of the same one later.
@@ -98,7 +112,12 @@ impl Resolved {
             Some(name) if !roles.contains_key(name) => Err(loaded.refuse(key, no_such_role(name))),
             name => Ok(name.as_deref().map(Arc::from)),
         };
-        let mut resolved = Resolved { mapping: self.read_mapping(loaded)?, ..Resolved::default() };
+        let (mapping, awaited) = match self.read_mapping(loaded) {
+            Ok(mapping) => (mapping, None),
+            Err(_) if self.still_awaits(loaded) => (Mapping::default(), self.awaited.clone()),
+            Err(error) => return Err(error),
+        };
+        let mut resolved = Resolved { mapping, awaited, ..Resolved::default() };
         for (text, role) in &settings.networks {
             let key = table.key("networks").key(text);
             let network: Network = text.parse().map_err(|message: String| loaded.refuse(&key, message))?;
@@ -116,6 +135,12 @@ impl Resolved {
         Ok(resolved)
     }
 
+    /// Whether this configuration's mapping file is the one that is waited for, and is still not there.
+    fn still_awaits(&self, loaded: &Loaded) -> bool {
+        let path = loaded.config.callers.mapping_file(&loaded.folder);
+        self.awaited.is_some() && self.awaited == path && path.is_some_and(|path| !path.exists())
+    }
+
     /// Reads the mapping file of this configuration, when there is one.
     fn read_mapping(&self, loaded: &Loaded) -> Result<Mapping, ConfigError> {
         let Some(path) = loaded.config.callers.mapping_file(&loaded.folder) else {
@@ -129,7 +154,8 @@ impl Resolved {
     /// The same with the mapping file's present content, or `None` where that is what it holds already.
     pub(crate) fn reread(&self, loaded: &Loaded) -> Result<Option<Resolved>, ConfigError> {
         let mapping = self.read_mapping(loaded)?;
-        Ok((mapping != self.mapping).then(|| Resolved { mapping, ..self.clone() }))
+        let differs = self.awaits_mapping() || mapping != self.mapping;
+        Ok(differs.then(|| Resolved { mapping, awaited: None, ..self.clone() }))
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Given {
 impl Given {
     /// What a configuration says at start.
     pub(super) fn at_start(loaded: &Loaded) -> Result<Given, ConfigError> {
-        Ok(Given { callers: Arc::new(Resolved::load(loaded)?), ..Given::default() })
+        Ok(Given { callers: Arc::new(Resolved::at_start(loaded)?), ..Given::default() })
     }
 
     /// The same with another configuration: what was found out and chosen meanwhile stays.
@@ -157,11 +157,14 @@ impl State {
 
     /// Follows what the callers' rules in force depend on outside of the configuration.
     pub(super) fn follow_callers(self: &Arc<Self>) {
-        let loaded = self.world().loaded;
-        let callers = &loaded.config.callers;
-        self.mapping_watch.follow(callers.mapping_file(&loaded.folder), Arc::downgrade(self));
-        // It has just been read.
-        self.mapping_watch.note(None, "");
+        let world = self.world();
+        let callers = &world.loaded.config.callers;
+        self.mapping_watch.follow(callers.mapping_file(&world.loaded.folder), Arc::downgrade(self));
+        match world.given.callers.awaits_mapping() {
+            true => self.reread_mapping(),
+            // It has just been read.
+            false => self.mapping_watch.note(None, ""),
+        }
         let engines = callers.engines();
         let followed = self.engines.follow(engines, &Arc::downgrade(self), || self.outgoing.handle());
         if let Err(error) = followed {
@@ -193,7 +196,11 @@ impl State {
                 Ok(())
             }),
         });
-        self.mapping_watch.note(reread.err().map(|e| e.to_string()), "the old mapping stays in force");
+        let follows = match self.world().given.callers.awaits_mapping() {
+            true => "until it can be read, only callers in [callers.networks] have a role",
+            false => "the old mapping stays in force",
+        };
+        self.mapping_watch.note(reread.err().map(|e| e.to_string()), follows);
     }
 
     /// Makes the role that a container asks for, unless it is there. Its credentials are fetched from
