@@ -47,6 +47,25 @@ def test_rotation_loses_no_line(boot, deb):
         assert box.sh(f"stat -c '%U:%G %a' {LOGS}/{name}") == "fake-metadata:adm 640"
 
 
+def test_it_rotates_once_a_day_by_itself(boot, deb):
+    """What Debian's cron job or timer runs daily, with the time of the last rotation written as logrotate notes it."""
+    system = boot("deb12-sysv")
+    box = system.box
+    system.install(deb)
+    log = box.path(f"{LOGS}/server.log")
+    box.sh(f"curl -s -o /dev/null {URL}noticed")
+    until(lambda: "noticed " in log.read_text(), "write the log")
+
+    def logs_after(last: str) -> list[str]:
+        date = box.sh(f"date -d '{last}' +%Y-%-m-%-d-%-H:%-M:%-S")
+        box.write("/var/lib/logrotate/status", f'logrotate state -- version 2\n"{LOGS}/server.log" {date}\n')
+        box.sh("logrotate /etc/logrotate.conf")
+        return sorted(path.name for path in box.path(LOGS).iterdir())
+
+    assert logs_after("1 hour ago") == ["server.log"]
+    assert logs_after("25 hours ago") == ["server.log", "server.log.1"]
+
+
 def test_seven_files_are_kept_and_a_wrong_configuration_does_not_hold_the_log(boot, deb):
     system = boot("deb12-sysv")
     box = system.box

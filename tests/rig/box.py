@@ -110,11 +110,18 @@ class Systems:
 
     def box(self, name: str) -> Box:
         """A box over the system `name`, not booted yet."""
+        return self._over(self.root(name), name)
+
+    def of_this_machine(self) -> Box:
+        """A box over this machine's own disk, with all that is installed here; what it writes stays in the box."""
+        return self._over(Path("/"), "this-machine")
+
+    def _over(self, lower: Path, name: str) -> Box:
         self.count += 1
         folder = self.folder / f"{self.count}-{name}"
         for part in ("upper", "work", "merged"):
             (folder / part).mkdir(parents=True)
-        return Box(name, folder, self.root(name), f"fm-box-{os.getpid()}-{self.count}")
+        return Box(name, folder, lower, f"fm-box-{os.getpid()}-{self.count}")
 
     def remove(self):
         shutil.rmtree(self.folder)
