@@ -121,7 +121,7 @@ impl Log {
         for name in OUR_CRATES {
             config.add_filter_allow_str(name);
         }
-        WriteLogger::init(LevelFilter::Trace, config.build(), LineWriter(log.clone()))
+        WriteLogger::init(LevelFilter::Trace, config.build(), LineWriter::new(log.clone()))
             .map_err(io::Error::other)?;
         log::set_max_level(settings.filter());
         let flushed = log.clone();
@@ -161,8 +161,18 @@ impl Log {
     }
 }
 
-/// What simplelog writes its lines to.
-struct LineWriter(Log);
+/// What simplelog writes its lines to, in a dozen pieces each: they are put together here, and a line is taken to
+/// the output as a whole.
+struct LineWriter {
+    log: Log,
+    line: Vec<u8>,
+}
+
+impl LineWriter {
+    fn new(log: Log) -> Self {
+        LineWriter { log, line: Vec::new() }
+    }
+}
 
 impl Write for LineWriter {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
@@ -171,17 +181,22 @@ impl Write for LineWriter {
     }
 
     fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
-        let mut held = self.0.0.lock();
-        held.sink.writer().write_all(buf)?;
+        self.line.extend_from_slice(buf);
+        if !buf.ends_with(b"\n") {
+            return Ok(());
+        }
+        let mut held = self.log.0.lock();
+        let written = held.sink.writer().write_all(&self.line);
+        self.line.clear();
         if !held.dirty {
             held.dirty = true;
-            self.0.0.became_dirty.notify_one();
+            self.log.0.became_dirty.notify_one();
         }
-        Ok(())
+        written
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush();
+        self.log.flush();
         Ok(())
     }
 }

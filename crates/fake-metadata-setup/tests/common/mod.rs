@@ -58,8 +58,9 @@ impl Host {
             mount -t tmpfs tmpfs /run
             mkdir /run/network
             mount -t tmpfs tmpfs /var/lib
-            # An address that is tentative for a second would make two pictures differ.
+            # An address that is tentative for a moment, or comes a moment later, would make two pictures differ.
             echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad
+            echo 1 >/proc/sys/net/ipv6/conf/default/addr_gen_mode
             ip link set lo up
             echo ready
             exec cat
