@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use log::LevelFilter;
 use serde::Deserialize;
 use simplelog::{ConfigBuilder, WriteLogger};
-use time::macros::format_description;
 
 /// How long a line may wait in memory.
 const FLUSH_EVERY: Duration = Duration::from_millis(200);
@@ -112,9 +112,8 @@ impl Log {
         let log = Log(Arc::new(Output { held: Mutex::new(held), became_dirty: Condvar::new() }));
         let mut config = ConfigBuilder::new();
         config
-            .set_time_format_custom(format_description!(
-                "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
-            ))
+            // It writes the time in a dozen pieces, which took a third of a line's time: LineWriter does that.
+            .set_time_level(LevelFilter::Off)
             .set_thread_level(LevelFilter::Off)
             .set_location_level(LevelFilter::Off)
             .set_target_level(LevelFilter::Off);
@@ -166,11 +165,35 @@ impl Log {
 struct LineWriter {
     log: Log,
     line: Vec<u8>,
+    clock: LineClock,
 }
 
 impl LineWriter {
     fn new(log: Log) -> Self {
-        LineWriter { log, line: Vec::new() }
+        LineWriter { log, line: Vec::new(), clock: LineClock::default() }
+    }
+}
+
+/// The time at the beginning of each line, `2026-11-21T10:00:00.000Z`; the text is made once a second.
+#[derive(Default)]
+struct LineClock {
+    second: Option<i64>,
+    text: String,
+}
+
+impl LineClock {
+    fn write(&mut self, now: Timestamp, line: &mut Vec<u8>) {
+        // Before 1970 a fraction counts back from its second.
+        let millis = now.as_millisecond();
+        let (second, millis) = (millis.div_euclid(1000), millis.rem_euclid(1000));
+        if self.second != Some(second) {
+            self.second = Some(second);
+            self.text = imds::rfc3339(Timestamp::from_second(second).unwrap_or(now));
+            self.text.truncate(self.text.trim_end_matches('Z').len());
+        }
+        line.extend_from_slice(self.text.as_bytes());
+        let digit = |value: i64| b'0' + (value % 10) as u8;
+        line.extend_from_slice(&[b'.', digit(millis / 100), digit(millis / 10), digit(millis), b'Z', b' ']);
     }
 }
 
@@ -181,6 +204,9 @@ impl Write for LineWriter {
     }
 
     fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
+        if self.line.is_empty() {
+            self.clock.write(Timestamp::now(), &mut self.line);
+        }
         self.line.extend_from_slice(buf);
         if !buf.ends_with(b"\n") {
             return Ok(());
@@ -198,5 +224,29 @@ impl Write for LineWriter {
     fn flush(&mut self) -> io::Result<()> {
         self.log.flush();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_begins_with_its_time_to_the_millisecond() {
+        let mut clock = LineClock::default();
+        let mut written = |at: &str| {
+            let mut line = Vec::new();
+            clock.write(at.parse().unwrap(), &mut line);
+            String::from_utf8(line).unwrap()
+        };
+        for (at, text) in [
+            ("2026-11-21T10:00:00Z", "2026-11-21T10:00:00.000Z "),
+            ("2026-11-21T10:00:00.0429Z", "2026-11-21T10:00:00.042Z "),
+            ("2026-11-21T10:00:59.999999Z", "2026-11-21T10:00:59.999Z "),
+            ("2026-11-21T10:00:00.5Z", "2026-11-21T10:00:00.500Z "),
+            ("1969-12-31T23:59:59.25Z", "1969-12-31T23:59:59.250Z "),
+        ] {
+            assert_eq!(written(at), text);
+        }
     }
 }

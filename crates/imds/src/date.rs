@@ -1,4 +1,4 @@
-//! Dates as the service prints them. Written out by hand: a reply carries up to two.
+//! Dates as the service prints them.
 
 use std::fmt;
 
@@ -18,40 +18,31 @@ fn month(date: DateTime) -> &'static str {
     MONTHS[(date.month() - 1) as usize]
 }
 
-/// `Sat, 26 Sep 2026 11:03:58 GMT`, the form of `Date` and `Last-Modified` (RFC 1123).
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct HttpDate([u8; 29]);
+/// A moment to the second, in the form of `Date` and `Last-Modified` (RFC 1123): `Sat, 26 Sep 2026 11:03:58 GMT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HttpDate(i64);
 
 impl HttpDate {
     /// The date of `at`, fractions of a second dropped.
     pub fn new(at: Timestamp) -> HttpDate {
-        let date = civil(at);
-        let mut text = *b"Thu, 01 Jan 1970 00:00:00 GMT";
-        text[..3].copy_from_slice(DAYS[date.weekday().to_monday_zero_offset() as usize].as_bytes());
-        text[8..11].copy_from_slice(month(date).as_bytes());
-        let year = date.year().clamp(0, 9999) as u16;
-        let two = |at: usize, value: u8, text: &mut [u8; 29]| {
-            text[at] = b'0' + value / 10;
-            text[at + 1] = b'0' + value % 10;
-        };
-        two(5, date.day() as u8, &mut text);
-        two(12, (year / 100) as u8, &mut text);
-        two(14, (year % 100) as u8, &mut text);
-        two(17, date.hour() as u8, &mut text);
-        two(20, date.minute() as u8, &mut text);
-        two(23, date.second() as u8, &mut text);
-        HttpDate(text)
-    }
-
-    /// The 29 characters.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("the letters and digits written above are ASCII")
+        HttpDate(at.as_second())
     }
 }
 
-impl fmt::Debug for HttpDate {
+impl fmt::Display for HttpDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        let date = civil(Timestamp::from_second(self.0).unwrap_or(Timestamp::UNIX_EPOCH));
+        let day = DAYS[date.weekday().to_monday_zero_offset() as usize];
+        write!(
+            f,
+            "{day}, {:02} {} {:04} {:02}:{:02}:{:02} GMT",
+            date.day(),
+            month(date),
+            date.year().clamp(0, 9999),
+            date.hour(),
+            date.minute(),
+            date.second()
+        )
     }
 }
 
@@ -92,11 +83,11 @@ mod tests {
     #[test]
     fn the_three_forms() {
         let at: Timestamp = "2026-09-26T11:03:58.987Z".parse().unwrap();
-        assert_eq!(HttpDate::new(at).as_str(), "Sat, 26 Sep 2026 11:03:58 GMT");
+        assert_eq!(HttpDate::new(at).to_string(), "Sat, 26 Sep 2026 11:03:58 GMT");
         assert_eq!(rfc3339(at), "2026-09-26T11:03:58Z");
         assert_eq!(maintenance_date(at), "26 Sep 2026 11:03:58 GMT");
         let early: Timestamp = "2019-01-01T09:00:03Z".parse().unwrap();
-        assert_eq!(HttpDate::new(early).as_str(), "Tue, 01 Jan 2019 09:00:03 GMT");
+        assert_eq!(HttpDate::new(early).to_string(), "Tue, 01 Jan 2019 09:00:03 GMT");
         assert_eq!(maintenance_date(early), "1 Jan 2019 09:00:03 GMT");
     }
 }

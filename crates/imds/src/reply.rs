@@ -314,7 +314,7 @@ impl fmt::Display for HeaderValue {
         match self {
             HeaderValue::Text(text) => f.write_str(text),
             HeaderValue::Number(number) => write!(f, "{number}"),
-            HeaderValue::Date(date) => f.write_str(date.as_str()),
+            HeaderValue::Date(date) => date.fmt(f),
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::state::Live;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) peer: Peer,
+    /// The caller's address and port, as the log shows them.
+    pub(crate) name: String,
     ours: SocketAddr,
     user: OnceLock<User>,
     container: OnceLock<Arc<Known>>,
@@ -23,16 +25,17 @@ impl Connection {
     /// `ours` is the connection's own end.
     pub(crate) fn new(peer: Peer, ours: SocketAddr) -> Self {
         let ours = SocketAddr::new(ours.ip().to_canonical(), ours.port());
-        Connection { peer, ours, user: OnceLock::new(), container: OnceLock::new() }
+        let name = peer.address.to_string();
+        Connection { peer, name, ours, user: OnceLock::new(), container: OnceLock::new() }
     }
 
     /// Who it is, in words for `status`.
     pub(crate) fn who(&self) -> String {
-        let address = self.peer.address;
+        let address = &self.name;
         match (self.container.get(), self.user.get()) {
             (Some(container), _) => format!("container {} ({address})", container.name),
             (None, Some(User::Uid(uid))) => format!("user {uid} ({address})"),
-            _ => address.to_string(),
+            _ => address.clone(),
         }
     }
 }

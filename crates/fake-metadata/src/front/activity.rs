@@ -42,7 +42,7 @@ impl Clock {
 #[derive(Debug)]
 pub(crate) struct Activity {
     clock: Clock,
-    /// The phase in the low [`PHASE_BITS`], the millisecond it began above them.
+    /// The phase in the low [`PHASE_BITS`], the millisecond it began above them; 0 where that is no matter.
     phase: AtomicU64,
     /// The millisecond since which a write is blocked, plus one; 0 when none is.
     blocked: AtomicU64,
@@ -63,7 +63,12 @@ impl Activity {
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
-        self.phase.store(self.clock.now() << PHASE_BITS | phase as u64, Relaxed);
+        let since = match phase {
+            Phase::Idle | Phase::Head | Phase::Hanging => self.clock.now(),
+            // No limit is on these, and most requests go through all phases.
+            Phase::Busy | Phase::Writing => 0,
+        };
+        self.phase.store(since << PHASE_BITS | phase as u64, Relaxed);
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -76,7 +81,7 @@ impl Activity {
         }
     }
 
-    /// The millisecond at which the present phase began.
+    /// The millisecond at which the present phase began, of one in which the client is waited for.
     pub(crate) fn since(&self) -> u64 {
         self.phase.load(Relaxed) >> PHASE_BITS
     }

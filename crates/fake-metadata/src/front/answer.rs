@@ -7,9 +7,10 @@ use hyper::ext::ReasonPhrase;
 use jiff::Timestamp;
 
 use super::body::Whole;
-use super::service::TOKEN_TTL;
+use super::dates::Dates;
 use crate::upstream;
 
+const TOKEN_TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
 /// The most headers a reply has.
 const HEADERS: usize = 8;
 
@@ -49,10 +50,11 @@ impl Answer {
         self,
         now: Timestamp,
         close: bool,
+        dates: &Dates,
         body: impl FnOnce(Bytes) -> Whole,
     ) -> Response<Whole> {
         match self {
-            Answer::Ours(reply) => response(reply, now, close, body),
+            Answer::Ours(reply) => response(reply, now, close, dates, body),
             Answer::Theirs(reply, admitted) => {
                 let (status, reason) = (reply.status, reply.reason.clone());
                 let (headers, bytes) = reply.into_parts(admitted.token_left(), close);
@@ -66,7 +68,7 @@ impl Answer {
             }
             Answer::Loop(hops) => {
                 let reply = imds::Reply::error(imds::Status::LoopDetected);
-                let mut response = response(reply, now, close, body);
+                let mut response = response(reply, now, close, dates, body);
                 response.headers_mut().insert(upstream::HOPS, hops);
                 response
             }
@@ -78,11 +80,14 @@ fn response(
     reply: imds::Reply,
     now: Timestamp,
     close: bool,
+    dates: &Dates,
     body: impl FnOnce(Bytes) -> Whole,
 ) -> Response<Whole> {
     let status = reply.status();
     let mut headers = HeaderMap::with_capacity(HEADERS);
-    headers.extend(reply.headers(now, close).map(|(name, value)| (name_of(name), value_of(value))));
+    for (name, value) in reply.headers(now, close) {
+        headers.append(name_of(name), value_of(value, dates));
+    }
     let mut response = Response::new(body(reply.into_body()));
     *response.status_mut() = StatusCode::from_u16(status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *response.headers_mut() = headers;
@@ -106,12 +111,10 @@ fn name_of(name: imds::HeaderName) -> HeaderName {
     }
 }
 
-fn value_of(value: imds::HeaderValue) -> HeaderValue {
+fn value_of(value: imds::HeaderValue, dates: &Dates) -> HeaderValue {
     match value {
         imds::HeaderValue::Text(text) => HeaderValue::from_static(text),
         imds::HeaderValue::Number(number) => number.into(),
-        imds::HeaderValue::Date(date) => {
-            HeaderValue::from_str(date.as_str()).expect("a date is printable ASCII")
-        }
+        imds::HeaderValue::Date(date) => dates.value(date),
     }
 }

@@ -5,16 +5,20 @@
 //! wait: the role store, the signer.
 //!
 //! `listen` opens sockets, `connections` bounds what is open, `activity` and `io` watch each one,
-//! `limits` names the bounds, `service` answers, `answer` is what it comes to, `host` and `peer` say whom.
+//! `limits` names the bounds, `fields` reads a request's head, `service` answers, `answer` is what it comes to, with
+//! `dates` and a `body`, `log_line` tells of it, `host` and `peer` say whom.
 
 mod activity;
 mod answer;
 mod body;
 mod connections;
+mod dates;
+mod fields;
 mod host;
 mod io;
 mod limits;
 pub(crate) mod listen;
+mod log_line;
 mod peer;
 mod service;
 
@@ -39,6 +43,7 @@ use crate::state::State;
 use activity::{Activity, Clock, Phase};
 use body::Whole;
 use connections::Connections;
+use dates::Dates;
 pub(crate) use host::Hosts;
 use io::Watched;
 use limits::Limits;
@@ -64,6 +69,7 @@ pub(crate) struct Front {
     opened: Notify,
     next_id: AtomicU64,
     nonces: Nonces,
+    dates: Dates,
 }
 
 impl Front {
@@ -81,6 +87,7 @@ impl Front {
             opened: Notify::new(),
             next_id: AtomicU64::new(0),
             nonces: Nonces::new()?,
+            dates: Dates::default(),
         }))
     }
 
@@ -230,6 +237,8 @@ async fn talk(listed: Listed, stream: TcpStream, caller: Connection, activity: A
     });
     let connection = http1::Builder::new()
         .title_case_headers(true)
+        // It is among our own headers, in EC2's place.
+        .auto_date_header(false)
         .half_close(true)
         .max_buf_size(front.limits.head_bytes)
         .serve_connection(io, service)
