@@ -2,7 +2,9 @@
 //! sweeper reads. It replaces a timer per request: arming one costs more than most answers.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
 
 use super::limits::Limits;
 
@@ -24,24 +26,17 @@ pub(crate) enum Phase {
 /// The bits that the phase takes.
 const PHASE_BITS: u32 = 3;
 
-/// Milliseconds since a fixed moment of this process.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock(Instant);
-
-impl Clock {
-    pub(crate) fn start() -> Self {
-        Clock(Instant::now())
-    }
-
-    pub(crate) fn now(self) -> u64 {
-        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX >> PHASE_BITS)
-    }
+/// Milliseconds since the machine started, by the clock that the kernel moves on every few of them: no limit is as
+/// fine as that, and every request reads it twice.
+pub(crate) fn now() -> u64 {
+    // A clock that Linux has had since 2.6.32; without it no limit is ever passed.
+    let at = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).map(Duration::from).unwrap_or_default();
+    u64::try_from(at.as_millis()).unwrap_or(u64::MAX >> PHASE_BITS)
 }
 
 /// The shared record of one connection.
 #[derive(Debug)]
 pub(crate) struct Activity {
-    clock: Clock,
     /// The phase in the low [`PHASE_BITS`], the millisecond it began above them; 0 where that is no matter.
     phase: AtomicU64,
     /// The millisecond since which a write is blocked, plus one; 0 when none is.
@@ -51,20 +46,16 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
-    pub(crate) fn new(clock: Clock) -> Self {
-        let activity = Activity {
-            clock,
-            phase: AtomicU64::new(0),
-            blocked: AtomicU64::new(0),
-            reset: AtomicBool::new(false),
-        };
+    pub(crate) fn new() -> Self {
+        let activity =
+            Activity { phase: AtomicU64::new(0), blocked: AtomicU64::new(0), reset: AtomicBool::new(false) };
         activity.enter(Phase::Idle);
         activity
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
         let since = match phase {
-            Phase::Idle | Phase::Head | Phase::Hanging => self.clock.now(),
+            Phase::Idle | Phase::Head | Phase::Hanging => now(),
             // No limit is on these, and most requests go through all phases.
             Phase::Busy | Phase::Writing => 0,
         };
@@ -97,7 +88,7 @@ impl Activity {
 
     pub(crate) fn write_blocked(&self) {
         if self.blocked.load(Relaxed) == 0 {
-            self.blocked.store(self.clock.now() + 1, Relaxed);
+            self.blocked.store(now() + 1, Relaxed);
         }
     }
 
@@ -134,7 +125,7 @@ mod tests {
     #[test]
     fn each_phase_has_its_own_limit() {
         let limits = Limits::DEFAULT;
-        let activity = Activity::new(Clock::start());
+        let activity = Activity::new();
         let at = |d: Duration| activity.since() + d.as_millis() as u64;
         assert_eq!(activity.overdue(at(limits.idle_time), &limits), None);
         assert_eq!(activity.overdue(at(limits.idle_time) + 1, &limits), Some("idle"));
@@ -151,10 +142,10 @@ mod tests {
     #[test]
     fn a_blocked_write_is_overdue_until_it_moves() {
         let limits = Limits::DEFAULT;
-        let activity = Activity::new(Clock::start());
+        let activity = Activity::new();
         activity.enter(Phase::Writing);
         activity.write_blocked();
-        let late = activity.since() + limits.write_time.as_millis() as u64 + 1000;
+        let late = now() + limits.write_time.as_millis() as u64 + 1000;
         assert!(activity.overdue(late, &limits).is_some());
         activity.write_moved();
         assert_eq!(activity.overdue(late, &limits), None);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::activity::{Activity, Clock, Phase};
+use super::activity::{Activity, Phase, now};
 use super::limits::Limits;
 
 /// How many connections are chosen to give way at a time: looking through the whole table for every new
@@ -60,15 +60,14 @@ impl Table {
 /// Every open connection by a number of its own.
 pub(crate) struct Connections {
     limits: Limits,
-    clock: Clock,
     table: Mutex<Table>,
     /// Told whenever a connection ends.
     pub(crate) closed: Notify,
 }
 
 impl Connections {
-    pub(crate) fn new(limits: Limits, clock: Clock) -> Self {
-        Connections { limits, clock, table: Mutex::default(), closed: Notify::new() }
+    pub(crate) fn new(limits: Limits) -> Self {
+        Connections { limits, table: Mutex::default(), closed: Notify::new() }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -105,7 +104,7 @@ impl Connections {
 
     /// Closes every connection that has passed a limit.
     pub(crate) fn sweep(&self) {
-        let now = self.clock.now();
+        let now = now();
         for (id, entry) in self.table().open.iter() {
             if let Some(reason) = entry.activity.overdue(now, &self.limits) {
                 log::debug!("connection {id} closed: {reason}");
@@ -116,7 +115,7 @@ impl Connections {
 
     /// Closes every connection that has been waiting for its client for longer than `grace`.
     pub(crate) fn close_silent(&self, grace: Duration) {
-        let latest = self.clock.now().saturating_sub(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
+        let latest = now().saturating_sub(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
         for entry in self.table().open.values() {
             let waits = matches!(entry.activity.phase(), Phase::Idle | Phase::Head | Phase::Hanging);
             if waits && entry.activity.since() <= latest {
@@ -132,9 +131,8 @@ mod tests {
 
     fn full_of(phases: &[Phase]) -> (Connections, Vec<Arc<Activity>>) {
         let limits = Limits { connections: phases.len(), ..Limits::DEFAULT };
-        let clock = Clock::start();
-        let connections = Connections::new(limits, clock);
-        let activities: Vec<_> = phases.iter().map(|_| Arc::new(Activity::new(clock))).collect();
+        let connections = Connections::new(limits);
+        let activities: Vec<_> = phases.iter().map(|_| Arc::new(Activity::new())).collect();
         for (id, (activity, phase)) in activities.iter().zip(phases).enumerate() {
             activity.enter(*phase);
             let task = tokio::spawn(std::future::pending::<()>()).abort_handle();

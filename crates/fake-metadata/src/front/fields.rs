@@ -4,6 +4,8 @@
 use http::header::HeaderMap;
 use imds::HeaderField;
 
+use crate::upstream::HOPS_FIELD;
+
 /// What those fields say.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fields<'a> {
@@ -11,6 +13,8 @@ pub(super) struct Fields<'a> {
     pub(super) token: HeaderField<'a>,
     pub(super) token_ttl: HeaderField<'a>,
     pub(super) forwarded_for: bool,
+    /// Whether a daemon like this one has passed the request on.
+    pub(super) passed_on: bool,
     /// Whether the connection is to be kept. EC2 closes after every reply unless the client asked for that,
     /// HTTP/1.1 or not (reference 1.2).
     pub(super) keep: bool,
@@ -23,6 +27,7 @@ impl<'a> Fields<'a> {
             token: HeaderField::Absent,
             token_ttl: HeaderField::Absent,
             forwarded_for: false,
+            passed_on: false,
             keep: false,
         };
         let mut close = false;
@@ -36,6 +41,7 @@ impl<'a> Fields<'a> {
                     fields.token_ttl = one_more(fields.token_ttl, bytes);
                 }
                 "x-forwarded-for" => fields.forwarded_for = true,
+                HOPS_FIELD => fields.passed_on = true,
                 "connection" => {
                     for option in bytes.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                         close |= option.eq_ignore_ascii_case(b"close");

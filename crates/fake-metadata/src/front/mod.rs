@@ -40,7 +40,7 @@ use crate::callers::Connection;
 use crate::config::ConfigError;
 use crate::identity::Signer;
 use crate::state::State;
-use activity::{Activity, Clock, Phase};
+use activity::{Activity, Phase};
 use body::Whole;
 use connections::Connections;
 use dates::Dates;
@@ -63,7 +63,6 @@ pub(crate) struct Front {
     state: Arc<State>,
     signer: Signer,
     limits: Limits,
-    clock: Clock,
     connections: Connections,
     draining: AtomicBool,
     opened: Notify,
@@ -76,13 +75,11 @@ impl Front {
     pub(crate) fn new(state: Arc<State>, signer: Signer) -> std::io::Result<Arc<Self>> {
         let mut limits = Limits::DEFAULT;
         limits.connections = limits::connections_that_fit(limits.connections);
-        let clock = Clock::start();
         Ok(Arc::new(Front {
             state,
             signer,
             limits,
-            clock,
-            connections: Connections::new(limits, clock),
+            connections: Connections::new(limits),
             draining: AtomicBool::new(false),
             opened: Notify::new(),
             next_id: AtomicU64::new(0),
@@ -152,7 +149,7 @@ impl Front {
         let caller = Connection::new(Peer::new(address, || Some(ours.ip())), ours);
         self.state.finder.greet(&self.state.live().rules, &caller);
         let id = self.next_id.fetch_add(1, Relaxed);
-        let activity = Arc::new(Activity::new(self.clock));
+        let activity = Arc::new(Activity::new());
         let listed = Listed { front: self.clone(), id };
         let task = tokio::spawn(talk(listed, stream, caller, activity.clone()));
         self.connections.add(id, activity, task.abort_handle());

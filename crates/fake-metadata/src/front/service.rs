@@ -1,6 +1,7 @@
 //! One request: hyper's types in, `imds` asked, hyper's types out, one line logged.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
@@ -54,7 +55,7 @@ pub(super) async fn answer(
     let mut met = None;
     let reply = match refused_host(&live, &request, &fields) {
         // Before anything else: whatever would be answered to our own request is not an upstream's answer.
-        _ if front.state.marker.came_round(request.headers()) => {
+        _ if fields.passed_on && front.state.marker.came_round(request.headers()) => {
             Answer::Loop(front.state.marker.onward(request.headers()))
         }
         Some(host) => {
@@ -64,7 +65,7 @@ pub(super) async fn answer(
             );
             Answer::Ours(imds::Reply::error(imds::Status::Forbidden))
         }
-        None => reply_to(front, &request, &fields, caller, now, &mut met).await,
+        None => reply_to(front, &live, &request, &fields, caller, now, &mut met).await,
     };
     let withheld = reply.is_token() && live.hop_limit.is_some_and(|limit| !peer.is_reached_with(limit));
     log_request(&request, caller, &reply, begun, withheld, met.as_ref());
@@ -88,6 +89,7 @@ pub(super) async fn answer(
 /// room for the largest of its waits as long as it is open.
 async fn reply_to(
     front: &Front,
+    live: &Arc<Live>,
     request: &Request<Incoming>,
     fields: &Fields<'_>,
     caller: &Connection,
@@ -97,7 +99,7 @@ async fn reply_to(
     let address = caller.peer.address.ip();
     let target = request.uri().path_and_query().map_or("/", |t| t.as_str());
     let matters = |live: &Live| role_matters(live, request.method(), target, now);
-    let (role, live) = front.state.role(caller, matters).await;
+    let (role, live) = front.state.role(live.clone(), caller, matters).await;
     let path = live.faults.as_ref().and_then(|_| imds::canonical(target));
     let struck = Asked { path: path.as_deref(), address, role: role.as_deref() };
     let mut now = now;

@@ -136,14 +136,14 @@ impl Live {
 }
 
 impl State {
-    /// The role of a connection's caller, and what is live to be answered from. No container engine is waited
+    /// The role of a connection's caller by what is live, and what is live then, to be answered from. No container engine is waited
     /// for unless the role `matters` to the answer; there may be none here where it does not.
     pub(crate) async fn role(
         &self,
+        live: Arc<Live>,
         caller: &Connection,
         matters: impl FnOnce(&Live) -> bool,
     ) -> (Option<Arc<str>>, Arc<Live>) {
-        let live = self.live().clone();
         if Finder::must_wait(&live.rules, caller) {
             if !matters(&live) {
                 return (None, live);

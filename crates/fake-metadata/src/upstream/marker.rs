@@ -9,7 +9,8 @@ use std::io;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Names the daemons a request has come through.
-pub(crate) const HOPS: HeaderName = HeaderName::from_static("x-fake-metadata-via");
+pub(crate) const HOPS: HeaderName = HeaderName::from_static(HOPS_FIELD);
+pub(crate) const HOPS_FIELD: &str = "x-fake-metadata-via";
 /// Daemons in a row; more than anybody has on purpose.
 const MAX_HOPS: usize = 8;
 
@@ -24,7 +25,7 @@ impl Marker {
 
     /// Whether a request was on its way through this daemon before, or through too many of them.
     pub(crate) fn came_round(&self, headers: &HeaderMap) -> bool {
-        headers.contains_key(HOPS) && (self.is_in(headers) || names(headers).count() >= MAX_HOPS)
+        self.is_in(headers) || names(headers).count() >= MAX_HOPS
     }
 
     /// Whether this daemon is named.

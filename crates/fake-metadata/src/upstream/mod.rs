@@ -28,7 +28,7 @@ use tokio::runtime::Handle;
 pub(crate) use address::Address;
 use client::Client;
 pub(crate) use failure::Failure;
-pub(crate) use marker::{HOPS, Marker};
+pub(crate) use marker::{HOPS, HOPS_FIELD, Marker};
 pub(crate) use reply::Reply;
 use route::Passage;
 pub(crate) use route::{Route, is_ours, route};

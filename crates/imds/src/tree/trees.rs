@@ -1,7 +1,7 @@
 //! The trees of all callers: one without a role, one for each role. They share everything but `iam/` and what
 //! a role changes for itself, so two hundred roles cost a few hundred kilobytes and as many microseconds.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -23,7 +23,7 @@ struct Inner {
     roles: Vec<Arc<RoleEntry>>,
     layers: Vec<Arc<Overrides>>,
     without_role: Tree,
-    by_role: HashMap<String, Tree>,
+    by_role: BTreeMap<String, Tree>,
 }
 
 /// The instance's tree before any change.
@@ -114,7 +114,7 @@ impl Trees {
             }
             _ => None,
         };
-        let mut by_role = HashMap::with_capacity(roles.len());
+        let mut by_role = BTreeMap::new();
         for role in &roles {
             let tree = match &shared {
                 Some(shared) if !base.was_recorded_with(role) => {
