@@ -1,10 +1,13 @@
 """One run of wrk and what it says."""
 
+import math
 import re
 import subprocess
 from dataclasses import dataclass
 
-UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 6e7}
+UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 6e7, "h": 3.6e9}
+# wrk goes by the time of day: when that is set during a run, answers take hours or less than nothing.
+ATTEMPTS = 3
 
 
 @dataclass
@@ -18,12 +21,22 @@ class Result:
 
 
 def micros(text: str) -> float:
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()
-    return float(number) * UNITS[unit]
+    match = re.fullmatch(r"([\d.]+)(us|ms|s|m|h)", text)
+    # What is no number is no time that a run can have taken.
+    return float(match[1]) * UNITS[match[2]] if match else math.inf
 
 
 def run(url: str, connections: int, seconds: int, headers: list[str], script: str | None = None) -> Result:
-    """Fails when a single answer was no 2xx or a socket failed."""
+    """Fails when a single answer was no 2xx or a socket failed. A run whose answers took longer than itself is done again."""
+    for _ in range(ATTEMPTS):
+        result = run_once(url, connections, seconds, headers, script)
+        if max(result.p50, result.p99) <= seconds * 1e6:
+            return result
+        print(f"p50 {result.p50:.0f} us and p99 {result.p99:.0f} us in {seconds} s: the clock was set; again", flush=True)
+    raise RuntimeError(result.raw)
+
+
+def run_once(url: str, connections: int, seconds: int, headers: list[str], script: str | None) -> Result:
     argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
     for header in headers:
         argv += ["-H", header]

@@ -93,9 +93,7 @@ fn read(fields: &Map<String, Value>, now: Timestamp) -> Result<Credentials, Docu
         return Err(DocumentError::Missing("Expiration"));
     }
     let access_key_id = text(fields, "AccessKeyId")?.ok_or(DocumentError::Missing("AccessKeyId"))?;
-    if !is_key_id(access_key_id) {
-        return Err(DocumentError::Bad("AccessKeyId", "is not 16 to 128 letters, digits and underscores"));
-    }
+    check_key_id(access_key_id)?;
     Ok(Credentials {
         access_key_id: access_key_id.into(),
         secret_access_key: secret(fields, "SecretAccessKey")?
@@ -107,14 +105,31 @@ fn read(fields: &Map<String, Value>, now: Timestamp) -> Result<Credentials, Docu
     })
 }
 
-/// Whether `id` can be an access key id. Source: IAM's API reference, `accessKeyIdType`.
-pub(crate) fn is_key_id(id: &str) -> bool {
-    (16..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+/// Refuses keys that cannot be any, from wherever they come.
+///
+/// # Errors
+/// Which of them, by its name in the document, and what is wrong with it. None is quoted.
+pub(crate) fn check_keys(id: &str, secret: &str, token: Option<&str>) -> Result<(), DocumentError> {
+    check_key_id(id)?;
+    check_secret("SecretAccessKey", secret)?;
+    token.map_or(Ok(()), |token| check_secret("SessionToken", token))
 }
 
-/// Whether `value` can stand in a header, as a token does, and so can be a secret key or a token.
-pub(crate) fn is_secret(value: &str) -> bool {
-    !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic())
+/// Source: IAM's API reference, `accessKeyIdType`.
+fn check_key_id(id: &str) -> Result<(), DocumentError> {
+    let fits = (16..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    match fits {
+        true => Ok(()),
+        false => Err(DocumentError::Bad("AccessKeyId", "is not 16 to 128 letters, digits and underscores")),
+    }
+}
+
+/// A secret key or a token can stand in a header, as a token does.
+fn check_secret(name: &'static str, value: &str) -> Result<(), DocumentError> {
+    match !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic()) {
+        true => Ok(()),
+        false => Err(DocumentError::Bad(name, "is empty or holds characters that no key has")),
+    }
 }
 
 fn text<'a>(fields: &'a Map<String, Value>, name: &'static str) -> Result<Option<&'a str>, DocumentError> {
@@ -128,8 +143,7 @@ fn text<'a>(fields: &'a Map<String, Value>, name: &'static str) -> Result<Option
 fn secret(fields: &Map<String, Value>, name: &'static str) -> Result<Option<Secret>, DocumentError> {
     match text(fields, name)? {
         Some("") | None => Ok(None),
-        Some(value) if is_secret(value) => Ok(Some(Secret::new(value))),
-        Some(_) => Err(DocumentError::Bad(name, "holds characters that no key has")),
+        Some(value) => check_secret(name, value).map(|()| Some(Secret::new(value))),
     }
 }
 
@@ -209,7 +223,7 @@ mod tests {
             (process(r#""AccessKeyId":["hidden"]"#), "AccessKeyId is not a string"),
             (
                 process(&format!(r#"{KEY},"SessionToken":"hidden\r\nhidden""#)),
-                "SessionToken holds characters that no key has",
+                "SessionToken is empty or holds characters that no key has",
             ),
             (
                 process(&format!(r#"{KEY},"Expiration":"hidden""#)),
@@ -231,6 +245,24 @@ mod tests {
                 let said = format!("{error} {error:?}");
                 prop_assert!(!said.contains("secret-value") && !said.contains("QQQQ"));
             }
+        }
+    }
+
+    #[test]
+    fn keys_from_anywhere_are_refused_by_name() {
+        let checked =
+            |id: &str, secret: &str, token| check_keys(id, secret, token).map_err(|e| e.to_string());
+        let id = "ASIA0123456789ABCDEF";
+        assert_eq!(checked(id, "secret", None), Ok(()));
+        assert_eq!(checked(id, "secret", Some("token")), Ok(()));
+        for (id, secret, token, name) in [
+            ("AKIAEXAMPLE", "secret", None, "AccessKeyId"),
+            ("ASIA0123456789ABCDE/", "secret", None, "AccessKeyId"),
+            (id, "", None, "SecretAccessKey"),
+            (id, "two\nlines", None, "SecretAccessKey"),
+            (id, "secret", Some("a token"), "SessionToken"),
+        ] {
+            assert!(checked(id, secret, token).unwrap_err().starts_with(&format!("{name} is ")), "{name}");
         }
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::clock::{Clock, Moment};
 use crate::credentials::Credentials;
-use crate::document::{is_key_id, is_secret};
+use crate::document::check_keys;
 use crate::failure::Failure;
 use crate::login::{self, Login};
 use crate::outgoing::Outgoing;
@@ -238,13 +238,9 @@ impl Store {
         let found = self.find(role)?;
         let now = self.tools.clock.moment();
         let refused = |problem: &str| FeedError::Refused { role: role.into(), problem: problem.into() };
-        let token_ok = credentials.token.as_ref().is_none_or(|token| is_secret(token.expose()));
-        if !is_key_id(&credentials.access_key_id)
-            || !is_secret(credentials.secret_access_key.expose())
-            || !token_ok
-        {
-            return Err(refused("the keys hold characters that no key has"));
-        }
+        let (secret, token) = (&credentials.secret_access_key, &credentials.token);
+        check_keys(&credentials.access_key_id, secret.expose(), token.as_ref().map(|token| token.expose()))
+            .map_err(|error| refused(&error.to_string()))?;
         match credentials.expiration {
             None => Err(refused("they have no expiration (feed session credentials)")),
             Some(at) if at <= now.wall => Err(refused(&format!("they expired at {at}"))),

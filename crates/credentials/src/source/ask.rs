@@ -19,7 +19,7 @@ use super::sts::{self, Mfa, RoleSession};
 use super::trouble::{Trouble, line};
 use super::{process, sdk};
 use crate::credentials::{Credentials, Secret, whole_seconds};
-use crate::document::{self, is_key_id, is_secret};
+use crate::document::{self, check_keys};
 use crate::failure::Failure;
 use crate::spec::Command;
 
@@ -156,10 +156,8 @@ fn seconds(duration: Option<Duration>) -> Option<i32> {
 }
 
 fn credentials_of(keys: &Keys, written: Timestamp) -> Result<Credentials, Trouble> {
-    let token_fits = keys.token.as_ref().is_none_or(|token| is_secret(token.expose()));
-    if !is_key_id(&keys.id) || !is_secret(keys.secret.expose()) || !token_fits {
-        return Err(Trouble::new("its keys hold characters that no key has"));
-    }
+    check_keys(&keys.id, keys.secret.expose(), keys.token.as_ref().map(Secret::expose))
+        .map_err(|error| Trouble::new(format!("its keys: {error}")))?;
     Ok(Credentials {
         access_key_id: keys.id.clone(),
         secret_access_key: keys.secret.clone(),

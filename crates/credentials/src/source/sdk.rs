@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use super::profiles::innermost;
 use super::trouble::{Trouble, line};
 use crate::credentials::{Credentials, Secret};
-use crate::document::{is_key_id, is_secret};
+use crate::document::check_keys;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -150,9 +150,7 @@ pub(crate) fn taken(
     expires: i64,
     now: Timestamp,
 ) -> Result<Credentials, Trouble> {
-    if !is_key_id(id) || !is_secret(secret) || !is_secret(token) {
-        return Err(Trouble::new("its answer holds keys with characters that no key has"));
-    }
+    check_keys(id, secret, Some(token)).map_err(|error| Trouble::new(format!("its answer: {error}")))?;
     let expiration = Timestamp::from_second(expires)
         .map_err(|_| Trouble::new("its answer holds a time that there is not"))?;
     Ok(Credentials {
