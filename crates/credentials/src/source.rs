@@ -42,7 +42,7 @@ pub(crate) enum Source {
     Profile(Arc<aws::Profile>),
     AssumeRole(Arc<aws::AssumeRole>),
     #[cfg(test)]
-    Scripted(crate::store::tests::Script),
+    Scripted(crate::store::scripted::Script),
 }
 
 impl Source {

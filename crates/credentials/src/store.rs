@@ -6,10 +6,12 @@
 mod keeper;
 mod role;
 mod schedule;
+#[cfg(test)]
+pub(crate) mod scripted;
 mod state;
 mod status;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
