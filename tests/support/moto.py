@@ -16,21 +16,24 @@ from pathlib import Path
 from .daemon import clean_environment
 from .wait import until
 
-RUNNING = re.compile(r"Running on http://127\.0\.0\.1:(\d+)")
+RUNNING = re.compile(r"Running on https?://127\.0\.0\.1:(\d+)")
 KEY_ID = re.compile(r"Credential=([A-Z0-9]+)/")
 
 
 class Moto:
-    """`moto_server` on a port that it chooses. `prefix` runs it through another program (nsenter)."""
+    """`moto_server` on a port that it chooses. `prefix` runs it through another program (nsenter); with `tls`, a
+    certificate's file and its key's, it is asked by https."""
 
-    def __init__(self, folder: Path, prefix: tuple[str, ...] = ()):
+    def __init__(self, folder: Path, prefix: tuple[str, ...] = (), tls: tuple[Path, Path] | None = None):
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "moto.log"
         program = Path(sys.executable).parent / "moto_server"
         assert program.exists(), f"{program} is missing: run the tests with tests/run"
+        self.scheme = "https" if tls else "http"
+        encrypted = ("--ssl", "--ssl-cert", str(tls[0]), "--ssl-key", str(tls[1])) if tls else ()
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [*prefix, "setpriv", "--pdeathsig", "KILL", "--", str(program), "-H", "127.0.0.1", "-p", "0"],
+                [*prefix, "setpriv", "--pdeathsig", "KILL", "--", str(program), "-H", "127.0.0.1", "-p", "0", *encrypted],
                 env=clean_environment(folder),
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
@@ -46,7 +49,7 @@ class Moto:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def close(self):
         self.process.kill()

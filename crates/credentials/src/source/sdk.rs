@@ -1,5 +1,5 @@
-//! How the AWS SDK is set up here: every setting given, none found out. It looks at no environment
-//! variable, asks no metadata service for a region, and leaves retries to the store.
+//! How the AWS SDK is set up here: every setting given, none found out. It looks at no environment variable but
+//! those that name a proxy, asks no metadata service for a region, and leaves retries to the store.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -12,9 +12,10 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_async::time::SystemTimeSource;
-use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::{Builder, Connector};
 use aws_types::sdk_config::SharedHttpClient;
 use jiff::Timestamp;
 
@@ -34,19 +35,33 @@ thread_local! {
         const { RefCell::new((None, None)) };
 }
 
-/// The HTTP client of this thread. The certificates of authorities are read when first needed.
+/// The HTTP client of this thread. The certificates of authorities are read when first needed. As with any SDK,
+/// `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say which proxy leads to the service.
 pub(crate) fn http_client(encrypted: bool) -> SharedHttpClient {
+    let client = move || {
+        Builder::new().build_with_connector_fn(move |settings, components| {
+            let mut builder = Connector::builder().pool_idle_timeout(IDLE).proxy_config(proxy());
+            builder.set_connector_settings(settings.cloned());
+            builder.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+            match encrypted {
+                true => builder.tls_provider(Provider::Rustls(CryptoMode::Ring)).build(),
+                false => builder.build_http(),
+            }
+        })
+    };
     CLIENTS.with_borrow_mut(|(plain, tls)| {
-        if encrypted {
-            tls.get_or_insert_with(|| {
-                let provider = Provider::Rustls(CryptoMode::Ring);
-                Builder::new().pool_idle_timeout(IDLE).tls_provider(provider).build_https()
-            })
-        } else {
-            plain.get_or_insert_with(|| Builder::new().pool_idle_timeout(IDLE).build_http())
-        }
-        .clone()
+        let kept = if encrypted { tls } else { plain };
+        kept.get_or_insert_with(client).clone()
     })
+}
+
+/// The proxy that the environment names. `NO_PROXY=*` means every host; the library leaves addresses out of that.
+fn proxy() -> ProxyConfig {
+    let exempt = |name| std::env::var(name).is_ok_and(|hosts| hosts.trim() == "*");
+    match exempt("NO_PROXY") || exempt("no_proxy") {
+        true => ProxyConfig::disabled(),
+        false => ProxyConfig::from_env(),
+    }
 }
 
 /// Where a service is asked, and how long for.
