@@ -41,7 +41,7 @@ def machine(systems, deb):
 
 
 def test_make_install_builds_installs_and_asks(machine, checkout):
-    assert machine.path(checkout).is_dir(), "the checkout is not on the file system of /"
+    assert machine.path(str(checkout)).is_dir(), "the checkout is not on the file system of /"
     kept = ("HOME", "PATH", "CARGO_HOME", "RUSTUP_HOME", "CARGO_TARGET_DIR", "XDG_CACHE_HOME")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     # The second time the same version is there already.
