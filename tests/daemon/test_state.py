@@ -1,8 +1,10 @@
 """What outlives the daemon, where it is kept, and who may read it."""
 
+import json
 import os
 import pwd
 import shutil
+import socket
 import stat
 import tempfile
 from pathlib import Path
@@ -125,6 +127,8 @@ def nobody():
 @pytest.fixture
 def serve_as_nobody(serve, nobody):
     def start(**env: str):
+        # What is made where nothing else is named goes with the home.
+        env = {"TMPDIR": str(nobody.home), **env}
         return serve(folder=nobody.home, own_folders=False, prefix=nobody.prefix, env=env)
 
     return start
@@ -149,6 +153,41 @@ def test_without_root_the_control_socket_goes_to_the_xdg_runtime_folder(serve_as
     os.chown(runtime, nobody.user.pw_uid, nobody.user.pw_gid)
     serve_as_nobody(XDG_RUNTIME_DIR=str(runtime))
     assert (runtime / "fake-metadata" / "control.sock").is_socket()
+
+
+def test_without_root_and_a_runtime_folder_the_control_socket_has_a_folder_that_goes_with_it(serve_as_nobody, nobody):
+    daemon = serve_as_nobody()
+    folder = nobody.home / f"fake-metadata-{nobody.user.pw_uid}"
+    assert (folder / "control.sock").is_socket() and folder.stat().st_mode & 0o777 == 0o700
+    assert daemon.stop() == 0
+    assert not folder.exists()
+
+
+def test_a_folder_that_somebody_else_made_among_the_short_lived_files_is_not_trusted(serve_as_nobody, nobody, binary):
+    """Everybody may make one there by that name, and would be handed credentials."""
+    folder = nobody.home / f"fake-metadata-{nobody.user.pw_uid}"
+    folder.mkdir(mode=0o755)
+    with socket.socket(socket.AF_UNIX) as trap:
+        trap.bind(str(folder / "control.sock"))
+        (folder / "control.sock").chmod(0o777)
+        trap.listen()
+        trap.setblocking(False)
+        env = {"HOME": str(nobody.home), "TMPDIR": str(nobody.home)}
+        keys = json.dumps({"AccessKeyId": "ASIA0123456789ABCDEF", "SecretAccessKey": "s", "Token": "t",
+                           "Expiration": "2999-01-01T00:00:00Z"})
+        for command in (["status"], ["role", "feed", "App", "--file", "-"]):
+            # Named, since this machine may have a daemon of the system's, which would be asked in its place.
+            chosen = ("--control", str(folder / "control.sock"))
+            said = run(*nobody.prefix, str(binary), *command, *chosen, env=env, input=keys)
+            assert said.returncode == 1, said
+            assert f"{folder} is not this user's alone" in said.stderr and said.stderr.count("\n") == 1
+        daemon = serve_as_nobody()
+        assert "is not this user's alone" in daemon.wait_for_log("commands cannot reach this daemon")
+        with pytest.raises(BlockingIOError):
+            trap.accept()
+    no_home = {"TMPDIR": str(nobody.home), "HOME": ""}
+    said = run(*nobody.prefix, str(binary), "identity", "certificate", env=no_home)
+    assert said.returncode == 1 and "(name another with --state-dir" in said.stderr, said
 
 
 def test_without_root_commands_find_the_same_identity(serve_as_nobody, nobody, binary):

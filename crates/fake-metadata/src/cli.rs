@@ -321,8 +321,18 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    pub(crate) fn state_dir(&self) -> PathBuf {
-        self.state_dir.clone().unwrap_or_else(|| Surroundings::read().state_dir())
+    /// # Errors
+    /// When the folder that would be used is somebody else's.
+    pub(crate) fn state_dir(&self) -> Result<PathBuf, String> {
+        if let Some(named) = &self.state_dir {
+            return Ok(named.clone());
+        }
+        let surroundings = Surroundings::read();
+        let folder = surroundings.state_dir();
+        let claimed = surroundings.claim(&folder);
+        claimed
+            .map_err(|error| format!("{error} (name another with --state-dir or FAKE_METADATA_STATE_DIR)"))?;
+        Ok(folder)
     }
 }
 

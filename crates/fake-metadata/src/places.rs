@@ -2,6 +2,9 @@
 //! under the package) the system's folders, otherwise those of the XDG Base Directory
 //! Specification. Environment and flags come before either.
 
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// The packaged configuration.
@@ -62,7 +65,7 @@ impl Surroundings {
         match (&self.xdg_state, &self.home) {
             (Some(state), _) => state.join("fake-metadata"),
             (None, Some(home)) => home.join(".local/state/fake-metadata"),
-            (None, None) => self.temp.join(format!("fake-metadata-{}", self.uid)),
+            (None, None) => self.temporary(),
         }
     }
 
@@ -73,7 +76,50 @@ impl Surroundings {
         }
         match &self.xdg_runtime {
             Some(runtime) => runtime.join("fake-metadata/control.sock"),
-            None => self.temp.join(format!("fake-metadata-{}", self.uid)).join("control.sock"),
+            None => self.temporary().join("control.sock"),
+        }
+    }
+
+    /// A folder for what has no place of its own. Everybody may make one there by that name.
+    fn temporary(&self) -> PathBuf {
+        self.temp.join(format!("fake-metadata-{}", self.uid))
+    }
+
+    /// Makes the folder of ours among the short-lived files, where `path` is in it.
+    ///
+    /// # Errors
+    /// Also when somebody else has made it: they could read what is kept there, or answer in our place.
+    pub(crate) fn claim(&self, path: &Path) -> io::Result<()> {
+        let folder = self.temporary();
+        if path.starts_with(&folder)
+            && let Err(error) = DirBuilder::new().mode(0o700).create(&folder)
+            && error.kind() != io::ErrorKind::AlreadyExists
+        {
+            return Err(error);
+        }
+        self.check_own(path)
+    }
+
+    /// Removes that folder where `path` was in it and nothing else is.
+    pub(crate) fn let_go(&self, path: &Path) {
+        let folder = self.temporary();
+        if path.starts_with(&folder) {
+            // A state directory in it is there to stay.
+            let _ = fs::remove_dir(folder);
+        }
+    }
+
+    /// Whether a path, where it is in that folder, is in one that is ours alone.
+    pub(crate) fn check_own(&self, path: &Path) -> io::Result<()> {
+        let folder = self.temporary();
+        if !path.starts_with(&folder) {
+            return Ok(());
+        }
+        match fs::symlink_metadata(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(found) if found.is_dir() && found.uid() == self.uid && found.mode() & 0o022 == 0 => Ok(()),
+            Ok(_) => Err(io::Error::other(format!("{} is not this user's alone", folder.display()))),
         }
     }
 
@@ -98,7 +144,8 @@ impl Surroundings {
     /// The socket a command asks: one's own daemon's where there is one, the system's otherwise.
     pub(crate) fn control_socket_in_use(&self) -> PathBuf {
         let own = self.control_socket();
-        if own.exists() || !Path::new(SYSTEM_CONTROL).exists() { own } else { SYSTEM_CONTROL.into() }
+        let ours = own.exists() && self.check_own(&own).is_ok();
+        if ours || !Path::new(SYSTEM_CONTROL).exists() { own } else { SYSTEM_CONTROL.into() }
     }
 }
 
@@ -117,7 +164,36 @@ pub(crate) fn default_config() -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
     use super::*;
+
+    #[test]
+    fn a_folder_among_short_lived_files_is_ours_alone_or_not_used() {
+        let temp = tempfile::tempdir().unwrap();
+        let uid = nix::unistd::geteuid().as_raw();
+        let us = Surroundings { temp: temp.path().into(), uid, ..Surroundings::default() };
+        let socket = us.control_socket();
+        let folder = socket.parent().unwrap();
+        assert!(us.check_own(&socket).is_ok(), "there is none");
+        us.claim(&socket).unwrap();
+        assert_eq!(folder.metadata().unwrap().mode() & 0o777, 0o700);
+        us.claim(&socket).unwrap();
+        us.let_go(&socket);
+        assert!(!folder.exists());
+
+        let refused = |us: &Surroundings| us.claim(&us.control_socket()).unwrap_err().to_string();
+        us.claim(&socket).unwrap();
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(refused(&us).ends_with("is not this user's alone"));
+        fs::remove_dir(folder).unwrap();
+        symlink(temp.path(), folder).unwrap();
+        assert!(refused(&us).ends_with("is not this user's alone"));
+        let other = Surroundings { uid: uid + 1, ..us.clone() };
+        fs::create_dir(other.control_socket().parent().unwrap()).unwrap();
+        assert!(refused(&other).ends_with("is not this user's alone"));
+        assert!(us.check_own(Path::new("/run/user/1/control.sock")).is_ok());
+    }
 
     fn person() -> Surroundings {
         Surroundings {

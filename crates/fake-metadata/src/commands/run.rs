@@ -83,7 +83,7 @@ pub(super) fn run(args: Run) -> Outcome {
     let log = Log::start(&loaded.config.log)?;
     vital::log_panics();
     let listeners = loaded.config.listen().into_iter().map(listen::open).collect::<Result<Vec<_>, _>>()?;
-    let directory = StateDir::new(args.places.state_dir());
+    let directory = StateDir::new(args.places.state_dir()?);
     let state = State::start(sources, loaded, log, &directory)?;
     let control = OwnControl::start(&state)?;
     let front = Front::new(state.clone(), Signer::start(directory)?)?;

@@ -37,7 +37,7 @@ pub(super) fn serve(args: Serve) -> Outcome {
     let log = Log::start(&loaded.config.log).map_err(|e| log_error(&loaded.config.log.file, &e))?;
     vital::log_panics();
     let listeners = loaded.config.listen().into_iter().map(listen::open).collect::<Result<Vec<_>, _>>()?;
-    let directory = StateDir::new(args.places.state_dir());
+    let directory = StateDir::new(args.places.state_dir()?);
     let state = State::start(sources, loaded, log, &directory)?;
     let stop = Arc::new(Notify::new());
     signals::start(state.clone(), stop.clone())?;

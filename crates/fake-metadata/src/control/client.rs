@@ -11,6 +11,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
 
+use crate::places::Surroundings;
+
 const BODY_BYTES: usize = 16 * 1024 * 1024;
 /// How long a command waits for the daemon.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -65,10 +67,11 @@ impl Daemon {
             .enable_all()
             .build()
             .map_err(|e| exchange(e.into()))?;
+        let unconnected = |cause| ControlError::Connect { socket: self.socket.clone(), cause };
+        // Whoever else answers there is not to be handed credentials.
+        Surroundings::read().check_own(&self.socket).map_err(unconnected)?;
         let (status, answer) = runtime.block_on(async {
-            let stream = UnixStream::connect(&self.socket)
-                .await
-                .map_err(|cause| ControlError::Connect { socket: self.socket.clone(), cause })?;
+            let stream = UnixStream::connect(&self.socket).await.map_err(unconnected)?;
             let work = talk(stream, method, path, body.map(Value::to_string).unwrap_or_default());
             let answered = tokio::time::timeout(PATIENCE, work).await;
             answered.map_err(|_| exchange(format!("no answer after {PATIENCE:?}").into()))?.map_err(exchange)

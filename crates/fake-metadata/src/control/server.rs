@@ -11,6 +11,7 @@ use std::thread::Builder;
 use tiny_http::{Header, Method, Response, Server, StatusCode};
 
 use super::routes::{self, Refused};
+use crate::places::Surroundings;
 use crate::state::State;
 use crate::vital;
 
@@ -22,13 +23,14 @@ const BODY_BYTES: u64 = 1024 * 1024;
 /// The daemon's group may use it.
 const SOCKET_MODE: u32 = 0o660;
 
-/// The open control socket; its file goes when this is dropped.
+/// The open control socket; its file goes when this is dropped, and a folder that was made for it alone.
 pub(crate) struct Control(PathBuf);
 
 impl Drop for Control {
     fn drop(&mut self) {
         // Nobody is left to be told, and the next start removes a stale one.
         let _ = fs::remove_file(&self.0);
+        Surroundings::read().let_go(&self.0);
     }
 }
 
@@ -57,6 +59,7 @@ pub(crate) fn start(path: &Path, state: &Arc<State>) -> io::Result<Control> {
 }
 
 fn bind(path: &Path) -> io::Result<UnixListener> {
+    Surroundings::read().claim(path)?;
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     }
