@@ -5,17 +5,10 @@ import os
 import socket
 
 from support.daemon import run
+from support.engine import asks_engine
 from support.netns import Namespace
+from support.roles import ROLE
 from support.wait import until
-
-LIST = "/latest/meta-data/iam/security-credentials/"
-CONFIG = """
-listen = "0.0.0.0:8000"
-[roles.App]
-[callers]
-default = "App"
-docker = "{socket}"
-"""
 
 
 def test_status_says_that_the_socket_is_denied(serve, binary, namespace, shared_folder):
@@ -29,7 +22,7 @@ def test_status_says_that_the_socket_is_denied(serve, binary, namespace, shared_
         folder.mkdir()
         os.chown(folder, 61007, 61007)
         user = ("setpriv", "--reuid=61007", "--regid=61007", "--clear-groups", "--")
-        config = CONFIG.format(socket=path)
+        config = asks_engine(path)
         control = folder / "control.sock"
         daemon = serve(config, folder=folder, listen=(), prefix=(*namespace.prefix, *user), control=control)
 
@@ -44,8 +37,8 @@ def test_status_says_that_the_socket_is_denied(serve, binary, namespace, shared_
         assert "permission denied" in run(binary, "status", "--control", str(control)).stdout
         daemon.wait_for_log(f"container engine {path}: connect: permission denied")
         # Whose container it is cannot be told: no role rather than another's. Callers on the host are none.
-        assert namespace.run("curl", "-sSf", f"http://127.0.0.1:8000{LIST}").stdout == "App"
-        curl = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", f"http://172.31.254.1:8000{LIST}")
+        assert namespace.run("curl", "-sSf", f"http://127.0.0.1:8000{ROLE}").stdout == "App"
+        curl = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", f"http://172.31.254.1:8000{ROLE}")
         assert container.run(*curl).stdout == "404"
         assert daemon.log.count("permission denied") == 1
     path.unlink()

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from support.roles import ROLE
 from support.spellings import ask_all, secrets_in, spellings
 from support.wire import Connection, request_bytes
 
-LIST = "/latest/meta-data/iam/security-credentials/"
 INFO = "/latest/meta-data/iam/info"
 DOCUMENT = "/latest/dynamic/instance-identity/document"
 # Two roles of one name, on two paths: what is listed of them is the same, what they are is not.
@@ -41,13 +41,13 @@ def ask(daemon, source: str, path: str):
 
 
 def credentials(daemon, source: str) -> list[str]:
-    return secrets_in(ask(daemon, source, LIST + "App").text)
+    return secrets_in(ask(daemon, source, ROLE + "App").text)
 
 
 def test_a_role_with_a_path_is_listed_without_it(daemon):
-    assert ask(daemon, ONE, LIST).text == ask(daemon, TWO, LIST).text == "App"
+    assert ask(daemon, ONE, ROLE).text == ask(daemon, TWO, ROLE).text == "App"
     for name in ("one/App", "two/App", "one%2FApp", "Other", "app", "App/x"):
-        assert ask(daemon, ONE, LIST + name).status == 404
+        assert ask(daemon, ONE, ROLE + name).status == 404
     assert ":instance-profile/App" in ask(daemon, ONE, INFO).text
     assert ":instance-profile/own/profile" in ask(daemon, TWO, INFO).text
 

@@ -3,17 +3,11 @@
 import socket
 import sys
 
+from support.engine import asks_engine
 from support.netns import Namespace
+from support.roles import ROLE
 from support.wait import until
 
-LIST = "/latest/meta-data/iam/security-credentials/"
-CONFIG = """
-listen = "0.0.0.0:8000"
-[roles.App]
-[callers]
-default = "App"
-docker = "{socket}"
-"""
 # Asks for its role, then for everything else, and looks whether the first answer is there already.
 ASK = """
 import select, socket, sys
@@ -41,8 +35,8 @@ def test_only_what_depends_on_the_role_waits(serve, namespace, shared_folder):
         engine.bind(str(path))
         engine.listen()
         namespace.attach_container(container)
-        daemon = serve(CONFIG.format(socket=path), listen=(), prefix=namespace.prefix)
-        waits = [LIST, LIST + "App", "/latest/meta-data/%69am/info", "/latest/meta-data/"]
+        daemon = serve(asks_engine(path), listen=(), prefix=namespace.prefix)
+        waits = [ROLE, ROLE + "App", "/latest/meta-data/%69am/info", "/latest/meta-data/"]
         said = container.run(sys.executable, "-c", ASK, *waits).stdout.split()
         # Whose container it is cannot be told: no role rather than the default one.
         assert said == ["200", "200", "404", "0", "404", "404", "404", "200"]

@@ -9,6 +9,7 @@ import pytest
 
 from conftest import built
 from support.daemon import Daemon
+from support.roles import ROLE
 
 ANN, BOB, CARL = 61001, 61002, 61003
 CONFIG = f"""
@@ -23,7 +24,6 @@ default = "Base"
 {BOB} = "Bob"
 root = "Root"
 """
-LIST = "/latest/meta-data/iam/security-credentials/"
 
 # Asks without closing in between, or says its last before it reads: what curl does not do.
 CLIENT = r"""
@@ -47,7 +47,7 @@ def instance(make_instance):
     return make_instance(CONFIG)
 
 
-def ask(instance, uid: int, url: str = "http://169.254.169.254", path: str = LIST) -> str:
+def ask(instance, uid: int, url: str = "http://169.254.169.254", path: str = ROLE) -> str:
     """What `curl` run by that user is given at a path."""
     return instance.run("setpriv", f"--reuid={uid}", "--clear-groups", "curl", "-sSf", url + path).stdout
 
@@ -56,7 +56,7 @@ def test_two_users_two_roles_through_169_254_169_254(instance):
     for uid, role in [(ANN, "Ann"), (BOB, "Bob"), (CARL, "Base"), (0, "Root")]:
         assert ask(instance, uid) == role
         assert f"instance-profile/{role}" in ask(instance, uid, path="/latest/meta-data/iam/info")
-        document = json.loads(ask(instance, uid, path=LIST + role))
+        document = json.loads(ask(instance, uid, path=ROLE + role))
         assert document["Code"] == "Success"
 
 
@@ -69,11 +69,11 @@ def test_with_the_packages_own_rules(binary, namespace, tmp_path):
         namespace.run(*setup, "apply")
         for uid, role in [(ANN, "Ann"), (BOB, "Bob"), (CARL, "Base"), (0, "Root")] * 3:
             user = ("setpriv", f"--reuid={uid}", "--clear-groups")
-            assert namespace.run(*user, "curl", "-sSf", "http://169.254.169.254" + LIST).stdout == role
+            assert namespace.run(*user, "curl", "-sSf", "http://169.254.169.254" + ROLE).stdout == role
             others = {"Ann", "Bob", "Root", "Base"} - {role}
             for other in others:
                 status = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}")
-                assert namespace.run(*user, *status, f"http://169.254.169.254{LIST}{other}").stdout == "404"
+                assert namespace.run(*user, *status, f"http://169.254.169.254{ROLE}{other}").stdout == "404"
         namespace.run(*setup, "remove")
 
 
@@ -84,7 +84,7 @@ def test_without_the_redirect_too(instance):
 
 def test_users_at_the_same_time(instance):
     users = [(ANN, "Ann"), (BOB, "Bob"), (CARL, "Base")] * 8
-    command = "setpriv --reuid={} --clear-groups curl -sSf http://169.254.169.254" + LIST
+    command = "setpriv --reuid={} --clear-groups curl -sSf http://169.254.169.254" + ROLE
     running = [instance.spawn("sh", "-c", command.format(uid), stdout=subprocess.PIPE) for uid, _ in users]
     assert [process.communicate()[0].decode() for process in running] == [role for _, role in users]
 
@@ -94,7 +94,7 @@ def test_a_socket_that_is_not_established_is_nobodys(instance):
     role rather than the default one. Which of the two comes first is the kernel's choice."""
     for uid, role in [(ANN, "Ann"), (BOB, "Bob")] * 5:
         argv = ["setpriv", f"--reuid={uid}", "--clear-groups", sys.executable, "-c", CLIENT]
-        status, _, body = instance.run(*argv, "169.254.169.254", "80", LIST, "half-close").stdout.partition(" ")
+        status, _, body = instance.run(*argv, "169.254.169.254", "80", ROLE, "half-close").stdout.partition(" ")
         assert (status == "200" and body.strip() == role) or status == "404", (status, body)
 
 
@@ -103,9 +103,9 @@ def test_an_orphaned_socket_is_not_roots(serve):
     daemon = serve(CONFIG + "\n[log]\nlevel = \"debug\"\n")
     daemon.signal(19)  # SIGSTOP: the connection is made and closed before the daemon looks at it
     client = socket.create_connection(daemon.address)
-    client.sendall(f"GET {LIST} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    client.sendall(f"GET {ROLE} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
     port = client.getsockname()[1]
     client.close()
     daemon.signal(18)  # SIGCONT
-    line = daemon.wait_for_log(f"127.0.0.1:{port} GET {LIST}")
-    assert f"GET {LIST} 404 " in line
+    line = daemon.wait_for_log(f"127.0.0.1:{port} GET {ROLE}")
+    assert f"GET {ROLE} 404 " in line

@@ -24,6 +24,17 @@ ASK = f"/bin/wget -q -O - {LIST} || echo none; echo; exec /bin/sleep 1000"
 CONTAINERS_CONF = '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
 
 
+def asks_engine(socket: Path) -> str:
+    """The configuration of a daemon that asks the engine behind this socket, with one role, everybody's."""
+    return f'''
+listen = "0.0.0.0:8000"
+[roles.App]
+[callers]
+default = "App"
+docker = "{socket}"
+'''
+
+
 def image() -> bytes:
     """A root file system with nothing but busybox in it."""
     busybox = shutil.which("busybox")

@@ -112,7 +112,7 @@ impl Log {
         let log = Log(Arc::new(Output { held: Mutex::new(held), became_dirty: Condvar::new() }));
         let mut config = ConfigBuilder::new();
         config
-            // It writes the time in a dozen pieces, which took a third of a line's time: LineWriter does that.
+            // It makes the time anew for each line, of a dozen pieces: LineWriter keeps it.
             .set_time_level(LevelFilter::Off)
             .set_thread_level(LevelFilter::Off)
             .set_location_level(LevelFilter::Off)

@@ -15,8 +15,7 @@ use tokio::net::TcpStream;
 
 use super::activity::{Activity, Phase};
 
-/// An answer of at most so many bytes is written in one piece: copying it costs less than what the kernel does to
-/// gather several.
+/// An answer of at most so many bytes is put together here and sent in one piece, for send(2) in place of writev(2).
 const TOGETHER: usize = 1024;
 
 /// A stream of hyper's kind that keeps a record of its activity.
