@@ -192,6 +192,15 @@ def svstat(system) -> str:
     return system.box.sh("svstat /etc/service/fake-metadata")
 
 
+# multilog, two seconds after it was told to end.
+SLOW_TO_END = """#!/bin/sh
+exec 3<&0
+trap 'sleep 2; kill $!; exit' TERM
+multilog.real "$@" <&3 &
+wait
+"""
+
+
 def test_daemontools_commands(boot, deb):
     system = boot("deb12-daemontools")
     system.install(deb)
@@ -225,6 +234,25 @@ def test_daemontools_commands(boot, deb):
     (pid,) = system.processes()
     system.box.sh(f"kill -KILL {pid}")
     restarted(system, pid)
+
+
+@pytest.mark.parametrize("link", ["with its link", "with its link taken away"])
+def test_purge_waits_for_daemontools_log(boot, deb, link):
+    """multilog runs as our user too: as long as it does, the user cannot go."""
+    system = boot("deb12-daemontools")
+    before = system.box.listing()
+    system.box.sh("mv /usr/bin/multilog /usr/bin/multilog.real")
+    system.box.write("/usr/bin/multilog", SLOW_TO_END)
+    system.box.sh("chmod 0755 /usr/bin/multilog")
+    system.install(deb)
+    system.assert_served()
+    until(lambda: system.box.ok("pgrep", "-x", "-u", "fake-metadata", "multilog"), "log")
+    if link == "with its link taken away":
+        system.box.sh("rm /etc/service/fake-metadata")
+    said = system.purge()
+    assert "fake-metadata: " not in said, said
+    system.box.sh("mv /usr/bin/multilog.real /usr/bin/multilog")
+    system.assert_as_before(before)
 
 
 def test_daemontools_hands_over_to_sysv_and_back(boot, deb):
