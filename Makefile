@@ -35,6 +35,10 @@ lint: ## Formatting, clippy, rustdoc, licences and bans, shell scripts
 bench: ## Measure beside bare hyper and Go net/http; writes docs/benchmarks.md
 	tests/run --exec tests/bench/run
 
+.PHONY: hot-functions
+hot-functions: ## List anew the functions that are laid close together in the program (needs Debian's valgrind)
+	tests/run --exec tests/bench/hot-functions
+
 .PHONY: clean
 clean: ## Remove what was built
 	$(CARGO) clean

@@ -12,6 +12,8 @@ BENCH = Path(__file__).resolve().parent
 CHECKOUT = BENCH.parent.parent
 LEAF = "/latest/meta-data/instance-id"
 CREDENTIALS = "/latest/meta-data/iam/security-credentials/BaseIAMRole"
+# What a first start makes keys for.
+SIGNATURE = "/latest/dynamic/instance-identity/rsa2048"
 # A leaf of the tree with as many bytes as the document of generated credentials.
 LONG_LEAF = "/latest/meta-data/long"
 LONG_BYTES = 1254
@@ -44,9 +46,11 @@ def free_port() -> int:
 
 
 class Server:
-    """One of the three, running; the daemon with its request log written to a file."""
+    """One of the three, running, perhaps under another program; the daemon with its request log written to a file."""
 
-    def __init__(self, name: str, program: Path, state: Path | None = None, options: tuple[str, ...] = ()):
+    def __init__(
+        self, name: str, program: Path, state: Path | None = None, options: tuple[str, ...] = (), under: tuple[str, ...] = ()
+    ):
         self.name = name
         self.folder = Path(tempfile.mkdtemp(prefix="fake-metadata-bench-"))
         self.log = self.folder / "server.log"
@@ -62,7 +66,7 @@ class Server:
                 *options,
             ]
         self.begun = time.perf_counter()
-        self.process = subprocess.Popen(self.argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen([*under, *self.argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def __enter__(self):
         self.first_answer()

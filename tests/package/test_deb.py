@@ -48,6 +48,13 @@ def test_it_runs_on_an_old_glibc(unpacked):
         assert newest <= OLDEST_GLIBC, (program, newest)
 
 
+def test_what_a_start_uses_lies_close_together(unpacked):
+    """By crates/fake-metadata/build.rs: most of what crates/fake-metadata/hot-functions names is there (3 MiB)."""
+    sections = run("readelf", "--sections", "--wide", unpacked / "usr/bin/fake-metadata")
+    size = re.search(r" \.text\.hot +PROGBITS +[0-9a-f]+ [0-9a-f]+ ([0-9a-f]+) ", sections)
+    assert size and 2 * MIB < int(size[1], 16) < 5 * MIB, sections
+
+
 def test_depends(deb):
     fields = run("dpkg-deb", "-f", deb)
     depends = re.search(r"^Depends: (.*)$", fields, re.M)[1].split(", ")
