@@ -1,7 +1,7 @@
 //! What the EC2 instance metadata service answers: request, state and time to reply, without I/O.
 //!
-//! - [`respond()`]: the decision. A [`Request`], a [`Snapshot`], what is known ([`Facts`]) and the time give a
-//!   [`Reply`], or what must be found out first ([`Need`]). [`admit`] is its first half, for paths that are
+//! - [`respond()`]: the decision. A [`Request`], a [`Snapshot`] and the time give a [`Reply`], or what must be
+//!   found out first and the reply but for that ([`Need`]). [`admit`] is its first half, for paths that are
 //!   answered elsewhere.
 //! - [`InstanceSpec`] and [`Instance`]: the instance as configured, and as completed.
 //! - [`Trees`], [`Tree`], [`RoleEntry`], [`Overrides`]: what each caller sees, and changes to it.
@@ -41,8 +41,10 @@ pub use instance::{
 };
 pub use path::canonical;
 pub use reply::{ContentType, HeaderName, HeaderValue, NOT_FOUND_PAGE, Reply, SERVER, Status};
-pub use request::{Delivery, Facts, HeaderField, Need, Nonce, Request, RoleAnswer, RoleDocument, RoleKey};
-pub use respond::{Admitted, Endpoint, Outcome, Snapshot, TokenMode, admit, respond};
+pub use request::{Delivery, HeaderField, Nonce, Request, RoleAnswer, RoleDocument, RoleKey};
+pub use respond::{
+    Admitted, CredentialsReply, Endpoint, Need, Outcome, SignatureReply, Snapshot, TokenMode, admit, respond,
+};
 pub use token::{MAX_TTL, TOKEN_LENGTH, TokenKey};
 pub use tree::{
     InfoFailure, InstanceProfile, Leaf, Override, Overrides, Recorded, Recording, RoleEntry, SignatureKind,

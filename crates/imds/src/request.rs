@@ -4,7 +4,6 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::documents;
-use crate::identity::Signatures;
 
 /// A header that should come once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,33 +159,4 @@ impl std::fmt::Debug for RoleDocument {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "RoleDocument(of {})", self.last_updated)
     }
-}
-
-/// What the front already knows that a reply may need. The default knows nothing: [`crate::respond()`]
-/// then says what it [`Need`]s, and is called again with it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Facts<'a> {
-    /// Credentials, and whose they are; those of another role are not used.
-    pub credentials: Option<(&'a RoleKey, &'a RoleDocument)>,
-    /// Signatures, with the document they are over; those over other bytes are not used.
-    pub signatures: Option<&'a Signatures>,
-}
-
-/// What a reply lacks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// The credentials of a role.
-    Credentials {
-        /// Whose.
-        role: RoleKey,
-        /// How they were asked for.
-        delivery: Delivery,
-    },
-    /// The signatures over a document, made as if signed at that time.
-    Signatures {
-        /// The identity document, byte for byte as it is served.
-        document: bytes::Bytes,
-        /// The `signingTime` attribute: a second after the instance's pending time.
-        signing_time: Timestamp,
-    },
 }

@@ -1,4 +1,4 @@
-//! The decision: request, snapshot, facts and time to reply.
+//! The decision: request, snapshot and time to reply.
 //!
 //! The order is EC2's (capture 2026-09-26): the endpoint's switch, the token request, authentication, the
 //! method, the path. Where EC2's answer is not known the comment says what was chosen.
@@ -9,9 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::documents;
+use crate::identity::Signatures;
 use crate::path::Decoded;
 use crate::reply::{ContentType, Reply, Status};
-use crate::request::{Delivery, Facts, HeaderField, Need, Request, RoleDocument, RoleKey};
+use crate::request::{Delivery, HeaderField, Request, RoleDocument, RoleKey};
 use crate::token::{TokenKey, parse_ttl};
 use crate::tree::{Found, Leaf, SignatureKind, Tree, Trees};
 
@@ -57,8 +58,66 @@ pub struct Snapshot {
 pub enum Outcome {
     /// The reply.
     Reply(Reply),
-    /// What must be found out first; call again with it in the [`Facts`].
+    /// What must be found out first.
     Needs(Need),
+}
+
+/// What a reply lacks, and the rest of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The credentials of a role.
+    Credentials {
+        /// Whose.
+        role: RoleKey,
+        /// How they were asked for.
+        delivery: Delivery,
+        /// The reply, but for them.
+        reply: CredentialsReply,
+    },
+    /// The signatures over a document, made as if signed at that time.
+    Signatures {
+        /// The identity document, byte for byte as it is served.
+        document: Bytes,
+        /// The `signingTime` attribute: a second after the instance's pending time.
+        signing_time: Timestamp,
+        /// The reply, but for them.
+        reply: SignatureReply,
+    },
+}
+
+/// A reply that lacks the credentials of the role that [`Need::Credentials`] names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CredentialsReply {
+    extended: bool,
+    admitted: Admitted,
+}
+
+impl CredentialsReply {
+    /// The reply with them.
+    pub fn with(self, document: &RoleDocument) -> Reply {
+        let body = document.body(self.extended);
+        self.admitted.answer(Reply::data(ContentType::Plain, body, document.last_updated()))
+    }
+}
+
+/// A reply that lacks the signatures over the document that [`Need::Signatures`] names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignatureReply {
+    kind: SignatureKind,
+    modified: Timestamp,
+    admitted: Admitted,
+}
+
+impl SignatureReply {
+    /// The reply with the one that was asked for.
+    pub fn with(self, signatures: &Signatures) -> Reply {
+        let text = match self.kind {
+            SignatureKind::Signature => &signatures.signature,
+            SignatureKind::Pkcs7 => &signatures.pkcs7,
+            SignatureKind::Rsa2048 => &signatures.rsa2048,
+        };
+        self.admitted.answer(Reply::data(ContentType::Plain, text.clone(), self.modified))
+    }
 }
 
 const METADATA_METHODS: &str = "OPTIONS, GET, HEAD";
@@ -72,7 +131,7 @@ const DELIVERY_SECONDS: i64 = 3600;
 ///
 /// Needs nothing but its arguments, waits for nothing and never fails. With the same arguments the answer is
 /// the same.
-pub fn respond(snapshot: &Snapshot, request: &Request<'_>, facts: &Facts<'_>, now: Timestamp) -> Outcome {
+pub fn respond(snapshot: &Snapshot, request: &Request<'_>, now: Timestamp) -> Outcome {
     let decoded = Decoded::new(request.target);
     let segments = decoded.segments();
     let path = segments.as_deref();
@@ -91,7 +150,7 @@ pub fn respond(snapshot: &Snapshot, request: &Request<'_>, facts: &Facts<'_>, no
         let tree = snapshot.trees.tree(request.role);
         let lookup = || path.map_or(Found::Nothing, |path| tree.lookup(path));
         match request.method {
-            "GET" | "HEAD" => match read(snapshot, tree, lookup(), facts, admitted.delivery, now) {
+            "GET" | "HEAD" => match read(snapshot, tree, lookup(), admitted, now) {
                 Ok(reply) => reply,
                 Err(need) => return Outcome::Needs(need),
             },
@@ -106,7 +165,7 @@ pub fn respond(snapshot: &Snapshot, request: &Request<'_>, facts: &Facts<'_>, no
             _ => Reply::error(Status::Forbidden),
         }
     };
-    Outcome::Reply(admitted.answer(request.method, reply))
+    Outcome::Reply(admitted.answer(reply))
 }
 
 /// A request that may be answered, and what every answer to it says.
@@ -114,6 +173,7 @@ pub fn respond(snapshot: &Snapshot, request: &Request<'_>, facts: &Facts<'_>, no
 pub struct Admitted {
     left: Option<u32>,
     delivery: Delivery,
+    head: bool,
 }
 
 impl Admitted {
@@ -128,8 +188,8 @@ impl Admitted {
     }
 
     /// A reply as it goes to this request: with the time its token has left, and without a body for a HEAD.
-    pub fn answer(self, method: &str, reply: Reply) -> Reply {
-        let reply = if method == "HEAD" { reply.without_body() } else { reply };
+    pub fn answer(self, reply: Reply) -> Reply {
+        let reply = if self.head { reply.without_body() } else { reply };
         let reply = match self.left {
             Some(left) => reply.with_token_left(left),
             None => reply,
@@ -161,13 +221,14 @@ fn admit_to(
     if is_token_path(path) && request.method == "PUT" {
         return Err(issue_token(snapshot, request, now));
     }
+    let head = request.method == "HEAD";
     match request.token {
         HeaderField::Absent if snapshot.tokens == TokenMode::Optional => {
-            Ok(Admitted { left: None, delivery: Delivery::V1 })
+            Ok(Admitted { left: None, delivery: Delivery::V1, head })
         }
         HeaderField::Absent => Err(Reply::error(Status::Unauthorized)),
         HeaderField::One(token) => match snapshot.token_key.remaining(token, now) {
-            Some(left) => Ok(Admitted { left: Some(left), delivery: Delivery::V2 }),
+            Some(left) => Ok(Admitted { left: Some(left), delivery: Delivery::V2, head }),
             None => Err(unauthorized_v2()),
         },
         HeaderField::Several => Err(unauthorized_v2()),
@@ -203,8 +264,7 @@ fn read(
     snapshot: &Snapshot,
     tree: &Tree,
     found: Found<'_>,
-    facts: &Facts<'_>,
-    delivery: Delivery,
+    admitted: Admitted,
     now: Timestamp,
 ) -> Result<Reply, Need> {
     let plain = |body: Bytes, modified| Reply::data(ContentType::Plain, body, modified);
@@ -223,28 +283,14 @@ fn read(
             plain(documents::identity_info(account, delivered).into(), delivered)
         }
         Found::Leaf(Leaf::Credentials { role, extended }) => {
-            let document = known_credentials(facts, role)
-                .ok_or_else(|| Need::Credentials { role: role.clone(), delivery })?;
-            plain(document.body(*extended), document.last_updated())
+            let reply = CredentialsReply { extended: *extended, admitted };
+            return Err(Need::Credentials { role: role.clone(), delivery: admitted.delivery, reply });
         }
         Found::Leaf(Leaf::Signature { kind, document }) => {
-            let known = facts.signatures.filter(|signatures| signatures.document == document);
-            let signatures = known.ok_or_else(|| Need::Signatures {
-                document: document.clone(),
-                signing_time: tree.signed(),
-            })?;
-            let text = match kind {
-                SignatureKind::Signature => &signatures.signature,
-                SignatureKind::Pkcs7 => &signatures.pkcs7,
-                SignatureKind::Rsa2048 => &signatures.rsa2048,
-            };
-            plain(text.clone(), snapshot.modified)
+            let reply = SignatureReply { kind: *kind, modified: snapshot.modified, admitted };
+            return Err(Need::Signatures { document: document.clone(), signing_time: tree.signed(), reply });
         }
     })
-}
-
-fn known_credentials<'a>(facts: &Facts<'a>, wanted: &RoleKey) -> Option<&'a RoleDocument> {
-    facts.credentials.filter(|(role, _)| *role == wanted).map(|(_, answer)| answer)
 }
 
 /// The last full hour since the launch.

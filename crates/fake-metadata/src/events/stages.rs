@@ -191,7 +191,7 @@ mod tests {
 
     fn get(snapshot: &Snapshot, path: &str, now: Timestamp) -> Option<String> {
         let target = format!("/latest/meta-data/{path}");
-        match imds::respond(snapshot, &imds::Request::new("GET", &target), &imds::Facts::default(), now) {
+        match imds::respond(snapshot, &imds::Request::new("GET", &target), now) {
             imds::Outcome::Reply(reply) if reply.status() == imds::Status::Ok => {
                 Some(String::from_utf8(reply.body().to_vec()).unwrap())
             }

@@ -19,9 +19,6 @@ use crate::faults::{Asked, Met, Outcome};
 use crate::state::Live;
 use crate::upstream::{self, Failure, Route, Upstream};
 
-/// A request needs credentials or signatures, at most one of each.
-const ROUNDS: usize = 4;
-
 /// The reply is not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Withheld {
@@ -137,35 +134,28 @@ async fn reply_to(
     {
         return answer;
     }
-    let mut credentials = None;
-    let mut signatures = None;
-    for _ in 0..ROUNDS {
-        let facts = imds::Facts {
-            credentials: credentials.as_ref().map(|(role, answer)| (role, answer)),
-            signatures: signatures.as_deref(),
-        };
-        match imds::respond(&snapshot, &asked, &facts, now) {
-            imds::Outcome::Reply(reply) => return Answer::Ours(reply),
-            imds::Outcome::Needs(imds::Need::Credentials { role, .. }) => {
-                let fault = match (&live.faults, met.as_mut()) {
-                    (Some(faults), Some(met)) => faults.strike_credentials(&struck, met, now, &mut roll),
-                    _ => None,
-                };
-                let document = match fault {
-                    None => Box::pin(front.state.credentials(&role, caller, now)).await,
-                    Some(fault) => Box::pin(front.state.spoilt_credentials(&fault, &role, caller, now)).await,
-                };
-                credentials = Some((role, document));
-            }
-            imds::Outcome::Needs(imds::Need::Signatures { document, signing_time }) => {
-                match Box::pin(front.signer.signatures(document, signing_time)).await {
-                    Some(made) => signatures = Some(made),
-                    None => break,
-                }
+    let need = match imds::respond(&snapshot, &asked, now) {
+        imds::Outcome::Reply(reply) => return Answer::Ours(reply),
+        imds::Outcome::Needs(need) => need,
+    };
+    Answer::Ours(match need {
+        imds::Need::Credentials { role, reply, .. } => {
+            let fault = match (&live.faults, met.as_mut()) {
+                (Some(faults), Some(met)) => faults.strike_credentials(&struck, met, now, &mut roll),
+                _ => None,
+            };
+            reply.with(&match fault {
+                None => Box::pin(front.state.credentials(&role, caller, now)).await,
+                Some(fault) => Box::pin(front.state.spoilt_credentials(&fault, &role, caller, now)).await,
+            })
+        }
+        imds::Need::Signatures { document, signing_time, reply } => {
+            match Box::pin(front.signer.signatures(document, signing_time)).await {
+                Some(made) => reply.with(&made),
+                None => imds::Reply::error(imds::Status::InternalServerError),
             }
         }
-    }
-    Answer::Ours(imds::Reply::error(imds::Status::InternalServerError))
+    })
 }
 
 /// Whether the answer may be another one for another role. Where it may not, nobody waits for a container engine:
@@ -194,7 +184,7 @@ async fn passed_on(
         Ok(admitted) => admitted,
         Err(reply) => return Some(Answer::Ours(reply)),
     };
-    let ours = |status| Answer::Ours(admitted.answer(asked.method, imds::Reply::error(status)));
+    let ours = |status| Answer::Ours(admitted.answer(imds::Reply::error(status)));
     let Some(passage) = passage else {
         return Some(ours(imds::Status::NotFound));
     };

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Delivery, Facts, Instance, InstanceSpec, Outcome, RoleEntry, Snapshot, TokenKey, Trees};
+use crate::{Delivery, Instance, InstanceSpec, Outcome, RoleEntry, Snapshot, TokenKey, Trees};
 
 fn at(text: &str) -> Timestamp {
     format!("2026-11-21T{text}Z").parse().unwrap()
@@ -202,7 +202,7 @@ fn read(trees: &Trees, path: &str, now: Timestamp) -> Option<String> {
     };
     let mut request = crate::Request::new("GET", path);
     request.role = Some("app");
-    match crate::respond(&snapshot, &request, &Facts::default(), now) {
+    match crate::respond(&snapshot, &request, now) {
         Outcome::Reply(reply) => {
             assert_eq!(reply.delivery(), Delivery::V1);
             (reply.status().code() == 200).then(|| String::from_utf8(reply.body().to_vec()).unwrap())

@@ -5,9 +5,9 @@ use std::sync::{LazyLock, Mutex};
 
 use bytes::Bytes;
 use imds::{
-    Delivery, Endpoint, Facts, Instance, InstanceError, InstanceSpec, Need, Outcome, Overrides, Reply,
-    Request, RoleAnswer, RoleDocument, RoleEntry, Signatures, Signer, Snapshot, Status, TokenKey, TokenMode,
-    Trees, respond,
+    Delivery, Endpoint, Instance, InstanceError, InstanceSpec, Need, Outcome, Overrides, Reply, Request,
+    RoleAnswer, RoleDocument, RoleEntry, Signatures, Signer, Snapshot, Status, TokenKey, TokenMode, Trees,
+    respond,
 };
 use jiff::Timestamp;
 use rsa::rand_core::{CryptoRng, RngCore};
@@ -81,19 +81,13 @@ impl TestService {
 
     /// The reply, with whatever it needs.
     pub fn reply(&self, request: &Request<'_>) -> Reply {
-        match respond(&self.snapshot, request, &Facts::default(), now()) {
+        match respond(&self.snapshot, request, now()) {
             Outcome::Reply(reply) => reply,
-            Outcome::Needs(Need::Credentials { role, delivery }) => {
-                let answer = credentials(delivery);
-                let facts = Facts { credentials: Some((&role, &answer)), ..Facts::default() };
-                finished(respond(&self.snapshot, request, &facts, now()))
-            }
-            Outcome::Needs(Need::Signatures { document, signing_time }) => {
+            Outcome::Needs(Need::Credentials { delivery, reply, .. }) => reply.with(&credentials(delivery)),
+            Outcome::Needs(Need::Signatures { document, signing_time, reply }) => {
                 let mut signed = self.signed.lock().unwrap();
                 let made = signed.entry(document.clone());
-                let signatures = made.or_insert_with(|| SIGNER.sign(document, signing_time).unwrap());
-                let facts = Facts { signatures: Some(signatures), ..Facts::default() };
-                finished(respond(&self.snapshot, request, &facts, now()))
+                reply.with(made.or_insert_with(|| SIGNER.sign(document, signing_time).unwrap()))
             }
         }
     }
@@ -104,13 +98,6 @@ impl TestService {
 
     pub fn get_as(&self, role: &str, target: &str) -> Reply {
         self.reply(&Request { role: Some(role), ..Request::new("GET", target) })
-    }
-}
-
-pub fn finished(outcome: Outcome) -> Reply {
-    match outcome {
-        Outcome::Reply(reply) => reply,
-        Outcome::Needs(need) => panic!("still needs {need:?}"),
     }
 }
 

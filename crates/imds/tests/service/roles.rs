@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use imds::{
-    Delivery, Facts, InfoFailure, Instance, InstanceSpec, Need, Outcome, Request, RoleAnswer, RoleDocument,
+    Delivery, InfoFailure, Instance, InstanceSpec, Need, Outcome, Request, RoleAnswer, RoleDocument,
     RoleEntry, RoleKey, Status, TokenMode, Trees, respond,
 };
 use jiff::ToSpan;
@@ -74,7 +74,7 @@ fn nobody_gets_the_role_of_another() {
         for own in ["one", "one/", "%6fne", "two/../one"] {
             let target = format!("{prefix}{own}");
             let request = Request { role: Some("one"), ..Request::new("GET", &target) };
-            let outcome = respond(&service.snapshot, &request, &Facts::default(), now());
+            let outcome = respond(&service.snapshot, &request, now());
             let Outcome::Needs(Need::Credentials { role, .. }) = outcome else {
                 panic!("{target}: {outcome:?}")
             };
@@ -90,20 +90,6 @@ fn nobody_gets_the_role_of_another() {
     }
 }
 
-/// A front that mixes up what it looked up never hands it out.
-#[test]
-fn credentials_of_another_role_are_not_used() {
-    let service = service(&[RoleEntry::new("one")], "");
-    let path = format!("{ROLE}one");
-    let request = Request { role: Some("one"), ..Request::new("GET", &path) };
-    let answer = credentials(Delivery::V1);
-    for key in [RoleKey::Role("two".into()), RoleKey::Ec2Instance] {
-        let facts = Facts { credentials: Some((&key, &answer)), ..Facts::default() };
-        let outcome = respond(&service.snapshot, &request, &facts, now());
-        assert!(matches!(outcome, Outcome::Needs(Need::Credentials { .. })), "{outcome:?}");
-    }
-}
-
 #[test]
 fn the_need_says_how_it_was_asked() {
     let service = service(&[RoleEntry::new("app")], "");
@@ -113,7 +99,7 @@ fn the_need_says_how_it_was_asked() {
     {
         let path = format!("{ROLE}app");
         let request = Request { role: Some("app"), token, ..Request::new("GET", &path) };
-        let outcome = respond(&service.snapshot, &request, &Facts::default(), now());
+        let outcome = respond(&service.snapshot, &request, now());
         let Outcome::Needs(Need::Credentials { delivery: asked, .. }) = outcome else {
             panic!("{outcome:?}")
         };
@@ -128,15 +114,15 @@ fn a_failed_source() {
     let service = service(&[RoleEntry::new("app")], "");
     let path = format!("{ROLE}app");
     let request = Request { role: Some("app"), ..Request::new("GET", &path) };
-    let key = RoleKey::Role("app".into());
     let answer = RoleAnswer::Failure {
         code: "AssumeRoleUnauthorizedAccess".into(),
         message: imds::assume_role_unauthorized_message("app"),
         last_updated: now(),
     };
-    let answer = RoleDocument::new(&answer);
-    let facts = Facts { credentials: Some((&key, &answer)), ..Facts::default() };
-    let Outcome::Reply(reply) = respond(&service.snapshot, &request, &facts, now()) else { panic!() };
+    let Outcome::Needs(Need::Credentials { reply, .. }) = respond(&service.snapshot, &request, now()) else {
+        panic!("needs no credentials")
+    };
+    let reply = reply.with(&RoleDocument::new(&answer));
     let answer = json(&reply);
     let keys: Vec<&String> = answer.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["Code", "LastUpdated", "Message"]);
@@ -194,7 +180,7 @@ fn the_dates_of_info_move_on_by_the_hour() {
         for path in ["iam/info", "identity-credentials/ec2/info"] {
             let target = format!("/latest/meta-data/{path}");
             let request = Request { role: Some("app"), ..Request::new("GET", &target) };
-            let outcome = respond(&service.snapshot, &request, &Facts::default(), now() + later);
+            let outcome = respond(&service.snapshot, &request, now() + later);
             let Outcome::Reply(reply) = outcome else { panic!("{outcome:?}") };
             assert_eq!(json(&reply)["LastUpdated"], updated, "{path} after {later}");
         }
@@ -305,7 +291,7 @@ fn where_the_role_does_not_matter_everybody_is_answered_alike() {
             let depends = trees.depend_on_role(&target);
             let answer = |role| {
                 let request = Request { role, ..Request::new(method, &target) };
-                format!("{:?}", respond(&service.snapshot, &request, &Facts::default(), now()))
+                format!("{:?}", respond(&service.snapshot, &request, now()))
             };
             let answers = [None, Some("one"), Some("two")].map(answer);
             let same = answers.iter().all(|answer| *answer == answers[0]);

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use imds::{
-    Delivery, Endpoint, Facts, HeaderField, InstanceSpec, MAX_TTL, NOT_FOUND_PAGE, Outcome, Reply, Request,
-    Status, TokenKey, TokenMode, respond,
+    Delivery, Endpoint, HeaderField, InstanceSpec, MAX_TTL, NOT_FOUND_PAGE, Outcome, Reply, Request, Status,
+    TokenKey, TokenMode, respond,
 };
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use proptest::prelude::*;
@@ -291,8 +291,7 @@ fn user_data_is_bytes_under_every_version() {
 fn dates_are_in_order() {
     let service = service(TokenMode::Optional);
     let later = now() + 90.minutes();
-    let outcome =
-        respond(&service.snapshot, &Request::new("GET", "/latest/meta-data/mac"), &Facts::default(), later);
+    let outcome = respond(&service.snapshot, &Request::new("GET", "/latest/meta-data/mac"), later);
     let Outcome::Reply(reply) = outcome else { panic!("needs nothing") };
     let value = |wanted: &str| {
         let mut headers = reply.headers(later, false);
@@ -332,7 +331,7 @@ proptest! {
         let token = token(ttl);
         let later: Timestamp = now() + SignedDuration::from_millis(milliseconds);
         let Outcome::Reply(reply) =
-            respond(&service.snapshot, &with_token("GET", "/", &token), &Facts::default(), later)
+            respond(&service.snapshot, &with_token("GET", "/", &token), later)
         else { panic!("needs nothing") };
         let left = i64::from(ttl) * 1000 - milliseconds;
         let expected = (left > 0).then(|| u32::try_from((left + 999) / 1000).unwrap());
