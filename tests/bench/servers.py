@@ -96,6 +96,14 @@ class Server:
     def url(self, path: str = LEAF) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
+    def reply(self) -> tuple[str, list[str], bytes]:
+        """Status line, header lines as they are sent but for the dates and the order, and body."""
+        with socket.create_connection(("127.0.0.1", self.port)) as connection:
+            connection.sendall(f"GET {LEAF} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+            head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+        status, *lines = head.decode().split("\r\n")
+        return status, sorted(re.sub(r"(?<=: ).* GMT$", "DATE", line) for line in lines), body
+
     def memory(self) -> int:
         """Resident KiB."""
         text = Path(f"/proc/{self.process.pid}/status").read_text()

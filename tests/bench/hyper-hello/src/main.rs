@@ -1,5 +1,5 @@
 //! The least that hyper can do: the same reply to everything, on one thread, as a yardstick for the daemon. No limits,
-//! no timeouts, no log, no look at the request. `hyper-hello ADDRESS:PORT BODY`.
+//! no timeouts, no log, no look at the request. `hyper-hello ADDRESS:PORT BODY`. Header names are sent as EC2 writes them.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -27,7 +27,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                 let service =
                     service_fn(move |_| std::future::ready(Ok::<_, Infallible>(reply(body.clone()))));
                 // A client that goes away is no matter here.
-                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                let _ = http1::Builder::new()
+                    .title_case_headers(true)
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
             });
         }
     })
