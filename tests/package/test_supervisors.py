@@ -192,15 +192,6 @@ def svstat(system) -> str:
     return system.box.sh("svstat /etc/service/fake-metadata")
 
 
-# multilog, two seconds after it was told to end.
-SLOW_TO_END = """#!/bin/sh
-exec 3<&0
-trap 'sleep 2; kill $!; exit' TERM
-multilog.real "$@" <&3 &
-wait
-"""
-
-
 def test_daemontools_commands(boot, deb):
     system = boot("deb12-daemontools")
     system.install(deb)
@@ -234,6 +225,15 @@ def test_daemontools_commands(boot, deb):
     (pid,) = system.processes()
     system.box.sh(f"kill -KILL {pid}")
     restarted(system, pid)
+
+
+# multilog, two seconds after it was told to end.
+SLOW_TO_END = """#!/bin/sh
+exec 3<&0
+trap 'sleep 2; kill $!; exit' TERM
+multilog.real "$@" <&3 &
+wait
+"""
 
 
 @pytest.mark.parametrize("link", ["with its link", "with its link taken away"])
