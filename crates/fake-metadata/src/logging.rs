@@ -112,16 +112,17 @@ impl Log {
         let log = Log(Arc::new(Output { held: Mutex::new(held), became_dirty: Condvar::new() }));
         let mut config = ConfigBuilder::new();
         config
-            // It makes the time anew for each line, of a dozen pieces: LineWriter keeps it.
+            // It makes both anew for each line, of a dozen pieces: LineWriter keeps the time, WithLevel has the level.
             .set_time_level(LevelFilter::Off)
+            .set_max_level(LevelFilter::Off)
             .set_thread_level(LevelFilter::Off)
             .set_location_level(LevelFilter::Off)
             .set_target_level(LevelFilter::Off);
         for name in OUR_CRATES {
             config.add_filter_allow_str(name);
         }
-        WriteLogger::init(LevelFilter::Trace, config.build(), LineWriter::new(log.clone()))
-            .map_err(io::Error::other)?;
+        let lines = WriteLogger::new(LevelFilter::Trace, config.build(), LineWriter::new(log.clone()));
+        log::set_boxed_logger(Box::new(WithLevel(lines))).map_err(io::Error::other)?;
         log::set_max_level(settings.filter());
         let flushed = log.clone();
         std::thread::Builder::new().name("log".into()).spawn(move || flushed.write_out_forever())?;
@@ -157,6 +158,26 @@ impl Log {
             std::thread::sleep(FLUSH_EVERY);
             self.flush();
         }
+    }
+}
+
+/// Puts the level before each message.
+struct WithLevel(Box<WriteLogger<LineWriter>>);
+
+impl log::Log for WithLevel {
+    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let level = record.level().as_str();
+        let mut with_level = log::Record::builder();
+        with_level.metadata(record.metadata().clone());
+        self.0.log(&with_level.args(format_args!("[{level}] {}", record.args())).build());
+    }
+
+    fn flush(&self) {
+        self.0.flush();
     }
 }
 

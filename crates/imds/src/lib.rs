@@ -40,7 +40,7 @@ pub use instance::{
     TagsSetting, VolumeSpec,
 };
 pub use path::canonical;
-pub use reply::{ContentType, HeaderName, HeaderValue, NOT_FOUND_PAGE, Reply, SERVER, Status};
+pub use reply::{ContentType, Head, HeaderName, HeaderValue, NOT_FOUND_PAGE, Reply, SERVER, Status};
 pub use request::{Delivery, HeaderField, Nonce, Request, RoleAnswer, RoleDocument, RoleKey};
 pub use respond::{
     Admitted, CredentialsReply, Endpoint, Need, Outcome, SignatureReply, Snapshot, TokenMode, admit, respond,

@@ -7,18 +7,23 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr2, memchr3};
+
 /// The longest path in names. The tree needs 8; a request with more names than this finds nothing.
 pub(crate) const MAX_SEGMENTS: usize = 32;
 
-/// Removes everything but the path from a request target, percent-encoding kept.
-fn path_of(target: &str) -> &[u8] {
+/// The path of a request target, decoded, without the rest.
+fn path_of(target: &str) -> Cow<'_, [u8]> {
     let path = match target.starts_with('/') {
         true => target,
         false => without_authority(target),
     };
     let path = path.as_bytes();
-    let end = path.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
-    &path[..end]
+    // Most targets have none of them.
+    if memchr3(b'?', b'#', b'%', path).is_none() {
+        return Cow::Borrowed(path);
+    }
+    decode(&path[..memchr2(b'?', b'#', path).unwrap_or(path.len())])
 }
 
 /// What follows the authority of an absolute form: `/x` of `http://host/x`. Any other target as it is.
@@ -66,7 +71,7 @@ pub(crate) struct Decoded<'a>(Cow<'a, [u8]>);
 
 impl<'a> Decoded<'a> {
     pub(crate) fn new(target: &'a str) -> Decoded<'a> {
-        Decoded(decode(path_of(target)))
+        Decoded(path_of(target))
     }
 
     /// The names of the path, or `None` when there are more than any path of the tree has.

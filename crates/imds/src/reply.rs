@@ -84,7 +84,7 @@ impl Status {
 }
 
 /// The Content-Types of the service. No charset; JSON is `text/plain` too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ContentType {
     /// Listings, values, JSON, and the empty bodies of 400, 401, 403 and 405.
     Plain,
@@ -226,36 +226,60 @@ impl Reply {
         self.delivery
     }
 
+    /// What its headers say at the time `now`, but for their numbers; `close` puts `Connection: close` in its place.
+    pub fn head(&self, now: Timestamp, close: bool) -> Head {
+        Head {
+            // Content-Type comes first with a body that was asked for, and last otherwise.
+            body_first: matches!(self.kind, Kind::Data(_)) || self.status == Status::NotFound,
+            content_type: self.content_type,
+            modified: match self.kind {
+                Kind::Data(at) => Some(HttpDate::new(at.min(now))),
+                _ => None,
+            },
+            allowed: self.allowed(),
+            date: HttpDate::new(now),
+            close,
+            has_ttl: self.token_ttl.is_some(),
+        }
+    }
+
     /// The headers in EC2's order at the time `now`; `close` puts `Connection: close` in its place.
     pub fn headers(&self, now: Timestamp, close: bool) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let head = self.head(now, close);
         let ttl = self.token_ttl.map(|ttl| (HeaderName::TokenTtl, HeaderValue::Number(ttl as usize)));
-        let content_type = (HeaderName::ContentType, HeaderValue::Text(self.content_type.as_str()));
-        let length = (HeaderName::ContentLength, HeaderValue::Number(self.content_length));
-        let text = |name, text| Some((name, HeaderValue::Text(text)));
-        // Content-Type comes first with a body that was asked for, and last otherwise.
-        let body_first = matches!(self.kind, Kind::Data(_)) || self.status == Status::NotFound;
-        let (ranges, modified) = match self.kind {
-            Kind::Data(at) => {
-                let date = HeaderValue::Date(HttpDate::new(at.min(now)));
-                (text(HeaderName::AcceptRanges, "none"), Some((HeaderName::LastModified, date)))
-            }
-            _ => (None, None),
-        };
+        let content_type = (HeaderName::ContentType, HeaderValue::Text(head.content_type.as_str()));
+        let text = |name, text| (name, HeaderValue::Text(text));
+        let date = |name, date| (name, HeaderValue::Date(date));
         [
             ttl,
-            body_first.then_some(content_type),
-            ranges,
-            modified,
-            self.allowed().and_then(|methods| text(HeaderName::Allow, methods)),
-            Some(length),
-            Some((HeaderName::Date, HeaderValue::Date(HttpDate::new(now)))),
-            text(HeaderName::Server, SERVER),
-            close.then_some((HeaderName::Connection, HeaderValue::Text("close"))),
-            (!body_first).then_some(content_type),
+            head.body_first.then_some(content_type),
+            head.modified.map(|_| text(HeaderName::AcceptRanges, "none")),
+            head.modified.map(|modified| date(HeaderName::LastModified, modified)),
+            head.allowed.map(|methods| text(HeaderName::Allow, methods)),
+            Some((HeaderName::ContentLength, HeaderValue::Number(self.content_length))),
+            Some(date(HeaderName::Date, head.date)),
+            Some(text(HeaderName::Server, SERVER)),
+            head.close.then_some(text(HeaderName::Connection, "close")),
+            (!head.body_first).then_some(content_type),
         ]
         .into_iter()
         .flatten()
     }
+}
+
+/// What the headers of a reply say, but for the numbers in them: the replies of one second have few different ones.
+///
+/// Replies with equal heads have the same headers in the same order, with the same values but for `Content-Length`
+/// and `X-Aws-Ec2-Metadata-Token-Ttl-Seconds`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Head {
+    body_first: bool,
+    content_type: ContentType,
+    modified: Option<HttpDate>,
+    allowed: Option<&'static str>,
+    date: HttpDate,
+    close: bool,
+    has_ttl: bool,
 }
 
 /// The names of the headers of a reply.
@@ -354,6 +378,45 @@ mod tests {
              Last-Modified: Sat, 26 Sep 2026 10:03:58 GMT\nContent-Length: 3\n\
              Date: Sat, 26 Sep 2026 11:03:58 GMT\nServer: EC2ws"
         );
+    }
+
+    #[test]
+    fn replies_of_equal_heads_differ_in_numbers_alone() {
+        let data = |body: &'static str, seconds: i64| {
+            Reply::data(ContentType::Plain, Bytes::from_static(body.as_bytes()), now() - seconds.seconds())
+        };
+        let replies = [
+            data("i-1", 1),
+            data("i-12", 1),
+            data("i-1", 2),
+            data("i-1", 1).with_token_left(9),
+            data("i-1", 1).with_token_left(10),
+            Reply::data(ContentType::OctetStream, Bytes::from_static(b"i-1"), now() - 1.second()),
+            Reply::token("t".repeat(56), 9),
+            Reply::error(Status::NotFound),
+            Reply::error(Status::Unauthorized),
+            Reply::error(Status::Forbidden),
+            Reply::allow(Status::Ok, "OPTIONS, GET, HEAD"),
+            Reply::allow(Status::NotAllowed, "OPTIONS, PUT"),
+        ];
+        let mut all = Vec::new();
+        for reply in &replies {
+            for close in [false, true] {
+                for at in [now(), now() + 999.milliseconds(), now() + 1.second()] {
+                    let without_numbers = |(name, value): (HeaderName, HeaderValue)| match value {
+                        HeaderValue::Number(_) => (name, String::new()),
+                        value => (name, value.to_string()),
+                    };
+                    let headers: Vec<_> = reply.headers(at, close).map(without_numbers).collect();
+                    all.push((reply.head(at, close), headers));
+                }
+            }
+        }
+        for (head, headers) in &all {
+            for (other, theirs) in &all {
+                assert_eq!(head == other, headers == theirs, "{headers:?} {theirs:?}");
+            }
+        }
     }
 
     #[test]

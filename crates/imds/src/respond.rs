@@ -268,7 +268,7 @@ fn read(
     now: Timestamp,
 ) -> Result<Reply, Need> {
     let plain = |body: Bytes, modified| Reply::data(ContentType::Plain, body, modified);
-    let delivered = last_delivery(tree.launched(), now);
+    let delivered = || last_delivery(tree.launched(), now);
     Ok(match found {
         Found::Nothing => Reply::error(Status::NotFound),
         Found::Listing(listing) => plain(listing.clone(), snapshot.modified),
@@ -277,9 +277,11 @@ fn read(
             Reply::data(ContentType::OctetStream, data.clone(), snapshot.modified)
         }
         Found::Leaf(Leaf::IamInfo(profile)) => {
+            let delivered = delivered();
             plain(documents::iam_info(profile, delivered).into(), delivered)
         }
         Found::Leaf(Leaf::IdentityInfo(account)) => {
+            let delivered = delivered();
             plain(documents::identity_info(account, delivered).into(), delivered)
         }
         Found::Leaf(Leaf::Credentials { role, extended }) => {

@@ -1,18 +1,13 @@
 //! An answer of whatever origin, made into hyper's.
 
 use bytes::Bytes;
-use http::header::{self, CONNECTION, HeaderMap, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 use jiff::Timestamp;
 
 use super::body::Whole;
-use super::dates::Dates;
+use super::heads::Heads;
 use crate::upstream;
-
-const TOKEN_TTL: HeaderName = HeaderName::from_static("x-aws-ec2-metadata-token-ttl-seconds");
-/// The most headers a reply has.
-const HEADERS: usize = 8;
 
 /// An answer, before it is hyper's.
 pub(super) enum Answer {
@@ -50,11 +45,11 @@ impl Answer {
         self,
         now: Timestamp,
         close: bool,
-        dates: &Dates,
+        heads: &Heads,
         body: impl FnOnce(Bytes) -> Whole,
     ) -> Response<Whole> {
         match self {
-            Answer::Ours(reply) => response(reply, now, close, dates, body),
+            Answer::Ours(reply) => response(reply, now, close, heads, body),
             Answer::Theirs(reply, admitted) => {
                 let (status, reason) = (reply.status, reply.reason.clone());
                 let (headers, bytes) = reply.into_parts(admitted.token_left(), close);
@@ -68,7 +63,7 @@ impl Answer {
             }
             Answer::Loop(hops) => {
                 let reply = imds::Reply::error(imds::Status::LoopDetected);
-                let mut response = response(reply, now, close, dates, body);
+                let mut response = response(reply, now, close, heads, body);
                 response.headers_mut().insert(upstream::HOPS, hops);
                 response
             }
@@ -80,14 +75,11 @@ fn response(
     reply: imds::Reply,
     now: Timestamp,
     close: bool,
-    dates: &Dates,
+    heads: &Heads,
     body: impl FnOnce(Bytes) -> Whole,
 ) -> Response<Whole> {
     let status = reply.status();
-    let mut headers = HeaderMap::with_capacity(HEADERS);
-    for (name, value) in reply.headers(now, close) {
-        headers.append(name_of(name), value_of(value, dates));
-    }
+    let headers = heads.of(&reply, now, close);
     let mut response = Response::new(body(reply.into_body()));
     *response.status_mut() = StatusCode::from_u16(status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *response.headers_mut() = headers;
@@ -95,26 +87,4 @@ fn response(
         response.extensions_mut().insert(ReasonPhrase::from_static(reason.as_bytes()));
     }
     response
-}
-
-fn name_of(name: imds::HeaderName) -> HeaderName {
-    match name {
-        imds::HeaderName::TokenTtl => TOKEN_TTL,
-        imds::HeaderName::ContentType => header::CONTENT_TYPE,
-        imds::HeaderName::AcceptRanges => header::ACCEPT_RANGES,
-        imds::HeaderName::LastModified => header::LAST_MODIFIED,
-        imds::HeaderName::ContentLength => header::CONTENT_LENGTH,
-        imds::HeaderName::Date => header::DATE,
-        imds::HeaderName::Server => header::SERVER,
-        imds::HeaderName::Connection => CONNECTION,
-        imds::HeaderName::Allow => header::ALLOW,
-    }
-}
-
-fn value_of(value: imds::HeaderValue, dates: &Dates) -> HeaderValue {
-    match value {
-        imds::HeaderValue::Text(text) => HeaderValue::from_static(text),
-        imds::HeaderValue::Number(number) => number.into(),
-        imds::HeaderValue::Date(date) => dates.value(date),
-    }
 }

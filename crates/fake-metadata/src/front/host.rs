@@ -2,18 +2,41 @@
 //! (DNS rebinding) and read credentials; it cannot make the browser send an address literal.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The names that are answered beside address literals and localhost: the `hosts` setting.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Hosts(Vec<String>);
+#[derive(Debug, Default)]
+pub(crate) struct Hosts {
+    names: Vec<String>,
+    /// The last value that was allowed: most often the next one too.
+    last: Mutex<Option<Vec<u8>>>,
+}
 
 impl Hosts {
     pub(crate) fn new(names: &[String]) -> Self {
-        Hosts(names.iter().map(|n| n.trim_end_matches('.').to_ascii_lowercase()).collect())
+        let names = names.iter().map(|n| n.trim_end_matches('.').to_ascii_lowercase()).collect();
+        Hosts { names, ..Hosts::default() }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this `Host` value is the last one that was allowed.
+    pub(crate) fn allowed_last(&self, host: &[u8]) -> bool {
+        self.last().as_deref() == Some(host)
     }
 
     /// Whether a request with this `Host` value is answered.
     pub(crate) fn allows(&self, host: &str) -> bool {
+        let allowed = self.is_allowed(host);
+        if allowed {
+            *self.last() = Some(host.as_bytes().to_vec());
+        }
+        allowed
+    }
+
+    fn is_allowed(&self, host: &str) -> bool {
         let name = without_port(host.trim());
         if let Some(inner) = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')) {
             // A zone (`fe80::1%eth0`) stays part of a literal.
@@ -23,7 +46,7 @@ impl Hosts {
             return true;
         }
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
-        name == "localhost" || self.0.contains(&name)
+        name == "localhost" || self.names.contains(&name)
     }
 }
 
@@ -60,6 +83,15 @@ mod tests {
         ] {
             assert!(hosts.allows(host), "{host}");
         }
+    }
+
+    #[test]
+    fn what_was_allowed_last_is_known_and_nothing_else() {
+        let hosts = Hosts::default();
+        assert!(!hosts.allowed_last(b"") && !hosts.allowed_last(b"localhost"));
+        assert!(hosts.allows("localhost") && hosts.allowed_last(b"localhost"));
+        assert!(!hosts.allows("evil.example") && !hosts.allowed_last(b"evil.example"));
+        assert!(hosts.allows("127.0.0.1") && !hosts.allowed_last(b"localhost"));
     }
 
     #[test]

@@ -36,18 +36,23 @@ pub(super) fn log_request(
     push_path(&mut line, request.uri().path());
     let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
     let (delivery, from) = answer.told();
-    // Writing to a string never fails.
-    let _ = match met.and_then(|met| met.outcome) {
+    let mut digits = itoa::Buffer::new();
+    line.push(' ');
+    line.push_str(match met.and_then(|met| met.outcome) {
         // It is never sent.
-        Some(Outcome::Hang | Outcome::Close | Outcome::Reset) => write!(line, " - {micros}us "),
-        _ => write!(line, " {} {micros}us ", answer.code()),
-    };
+        Some(Outcome::Hang | Outcome::Close | Outcome::Reset) => "-",
+        _ => digits.format(answer.code()),
+    });
+    line.push(' ');
+    line.push_str(digits.format(micros));
+    line.push_str("us ");
     line.push_str(delivery);
     line.push_str(from);
     if withheld {
         line.push_str(" withheld by hop-limit");
     }
     if let Some(met) = met {
+        // Writing to a string never fails.
         let _ = write!(line, "{met}");
     }
     log::info!("{line}");
@@ -60,7 +65,8 @@ fn push_path(line: &mut String, path: &str) {
         false => path.len(),
     };
     let shown = &path[..end];
-    if shown.bytes().all(|byte| byte.is_ascii_graphic()) {
+    // Without an end before the last byte: several are looked at at once.
+    if shown.bytes().fold(true, |all, byte| all & byte.is_ascii_graphic()) {
         line.push_str(shown);
     } else {
         line.extend(shown.escape_default());

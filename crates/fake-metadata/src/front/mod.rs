@@ -6,14 +6,14 @@
 //!
 //! `listen` opens sockets, `connections` bounds what is open, `activity` and `io` watch each one,
 //! `limits` names the bounds, `fields` reads a request's head, `service` answers, `answer` is what it comes to, with
-//! `dates` and a `body`, `log_line` tells of it, `host` and `peer` say whom.
+//! `heads` and a `body`, `log_line` tells of it, `host` and `peer` say whom.
 
 mod activity;
 mod answer;
 mod body;
 mod connections;
-mod dates;
 mod fields;
+mod heads;
 mod host;
 mod io;
 mod limits;
@@ -43,7 +43,7 @@ use crate::state::State;
 use activity::{Activity, Phase};
 use body::Whole;
 use connections::Connections;
-use dates::Dates;
+use heads::Heads;
 pub(crate) use host::Hosts;
 use io::Watched;
 use limits::Limits;
@@ -68,7 +68,7 @@ pub(crate) struct Front {
     opened: Notify,
     next_id: AtomicU64,
     nonces: Nonces,
-    dates: Dates,
+    heads: Heads,
 }
 
 impl Front {
@@ -84,7 +84,7 @@ impl Front {
             opened: Notify::new(),
             next_id: AtomicU64::new(0),
             nonces: Nonces::new()?,
-            dates: Dates::default(),
+            heads: Heads::default(),
         }))
     }
 

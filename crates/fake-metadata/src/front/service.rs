@@ -71,7 +71,7 @@ pub(super) async fn answer(
         Some(Outcome::Hang) => return Err(Withheld::Hangs),
         Some(Outcome::Close) => return Err(Withheld::Closed),
         Some(Outcome::Reset) => return Err(Withheld::Reset),
-        Some(Outcome::Truncate) => return Ok(reply.into_response(now, true, &front.dates, Whole::cut)),
+        Some(Outcome::Truncate) => return Ok(reply.into_response(now, true, &front.heads, Whole::cut)),
         Some(Outcome::Status(_)) | None => {}
     }
     if withheld {
@@ -79,7 +79,7 @@ pub(super) async fn answer(
         return Err(Withheld::Closed);
     }
     let close = front.draining.load(Relaxed) || !fields.keep;
-    Ok(reply.into_response(now, close, &front.dates, Whole::new))
+    Ok(reply.into_response(now, close, &front.heads, Whole::new))
 }
 
 /// Asks `imds`, and whoever else must be asked first. What few requests wait for is boxed: every connection has
@@ -208,6 +208,7 @@ fn refused_host(live: &Live, request: &Request<Incoming>, fields: &Fields<'_>) -
         imds::HeaderField::Absent if request.version() == Version::HTTP_10 => None,
         imds::HeaderField::Absent => return Some(String::new()),
         imds::HeaderField::Several => return Some("given more than once".into()),
+        imds::HeaderField::One(host) if live.hosts.allowed_last(host) => None,
         imds::HeaderField::One(host) => match std::str::from_utf8(host) {
             Ok(host) if host.is_ascii() => Some(host),
             _ => return Some("not text".into()),
