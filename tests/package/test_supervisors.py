@@ -50,6 +50,24 @@ def test_the_rules_follow_the_daemons_environment(boot, deb, name):
     until(lambda: leads_to(8000), "answer at the port of before")
 
 
+@pytest.mark.parametrize("name", ["deb11-systemd", "deb12-systemd", "deb13-systemd", "deb12-sysv", "deb12-daemontools"])
+def test_the_daemon_rests_in_less_than_8_mib(boot, deb, name):
+    """As it is installed: neither STS nor an engine is configured."""
+    system = boot(name)
+    system.install(deb)
+
+    def resident() -> int:
+        system.assert_served()
+        [process] = system.processes()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", system.box.read(f"/proc/{process}/status"))[1])
+
+    at_first = resident()
+    system.reboot()
+    sizes = at_first, resident()
+    print(f"{name}: {sizes} KiB")
+    assert max(sizes) < 8 * 1024, sizes
+
+
 # systemd
 
 
