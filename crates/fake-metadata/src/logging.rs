@@ -170,10 +170,17 @@ impl log::Log for WithLevel {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        let level = record.level().as_str();
+        // Each piece of a line costs the log as much as a whole one.
+        let level = match record.level() {
+            log::Level::Error => "[ERROR] ",
+            log::Level::Warn => "[WARN] ",
+            log::Level::Info => "[INFO] ",
+            log::Level::Debug => "[DEBUG] ",
+            log::Level::Trace => "[TRACE] ",
+        };
         let mut with_level = log::Record::builder();
         with_level.metadata(record.metadata().clone());
-        self.0.log(&with_level.args(format_args!("[{level}] {}", record.args())).build());
+        self.0.log(&with_level.args(format_args!("{level}{}", record.args())).build());
     }
 
     fn flush(&self) {

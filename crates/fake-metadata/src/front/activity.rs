@@ -30,8 +30,9 @@ const PHASE_BITS: u32 = 3;
 /// fine as that, and every request reads it twice.
 pub(crate) fn now() -> u64 {
     // A clock that Linux has had since 2.6.32; without it no limit is ever passed.
-    let at = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).map(Duration::from).unwrap_or_default();
-    u64::try_from(at.as_millis()).unwrap_or(u64::MAX >> PHASE_BITS)
+    let at = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE);
+    // Neither part of it is ever negative.
+    at.map_or(0, |at| at.tv_sec() as u64 * 1000 + at.tv_nsec() as u64 / 1_000_000)
 }
 
 /// The shared record of one connection.
