@@ -1,8 +1,11 @@
 //! The table of open connections: bounded, swept for the overdue, and able to make room by closing
 //! the one that has been idle longest.
+//!
+//! The sweeper is a thread of its own. As a timer of the front's runtime it would give every wait for a client a
+//! deadline, and the kernel a timer to set and to take back for every request.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -14,6 +17,8 @@ use super::limits::Limits;
 /// How many connections are chosen to give way at a time: looking through the whole table for every new
 /// connection would cost a flood of them too much.
 const CHOSEN_AT_ONCE: usize = 64;
+/// How often connections are looked at for limits they have passed.
+const SWEEP_EVERY: Duration = Duration::from_millis(250);
 
 struct Entry {
     activity: Arc<Activity>,
@@ -25,6 +30,18 @@ struct Table {
     open: HashMap<u64, Entry>,
     /// Those that give way next and what they were doing since when, the longest idle first.
     chosen: VecDeque<(u64, Phase, u64)>,
+    sweeper: Sweeper,
+}
+
+/// What the sweeping thread does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sweeper {
+    #[default]
+    Sweeps,
+    /// It sleeps until a connection is opened.
+    Rests,
+    /// It has ended, or is about to.
+    Ends,
 }
 
 impl Table {
@@ -55,19 +72,31 @@ impl Table {
             }
         }
     }
+
+    fn close_overdue(&self, limits: &Limits) {
+        let now = now();
+        for (id, entry) in &self.open {
+            if let Some(reason) = entry.activity.overdue(now, limits) {
+                log::debug!("connection {id} closed: {reason}");
+                entry.task.abort();
+            }
+        }
+    }
 }
 
 /// Every open connection by a number of its own.
 pub(crate) struct Connections {
     limits: Limits,
     table: Mutex<Table>,
+    /// Wakes the sweeper, from its rest or to its end.
+    wakes: Condvar,
     /// Told whenever a connection ends.
     pub(crate) closed: Notify,
 }
 
 impl Connections {
     pub(crate) fn new(limits: Limits) -> Self {
-        Connections { limits, table: Mutex::default(), closed: Notify::new() }
+        Connections { limits, table: Mutex::default(), wakes: Condvar::new(), closed: Notify::new() }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -75,7 +104,12 @@ impl Connections {
     }
 
     pub(crate) fn add(&self, id: u64, activity: Arc<Activity>, task: AbortHandle) {
-        self.table().open.insert(id, Entry { activity, task });
+        let mut table = self.table();
+        table.open.insert(id, Entry { activity, task });
+        if table.sweeper == Sweeper::Rests {
+            table.sweeper = Sweeper::Sweeps;
+            self.wakes.notify_one();
+        }
     }
 
     pub(crate) fn remove(&self, id: u64) {
@@ -102,15 +136,30 @@ impl Connections {
         victim.inspect(|entry| entry.task.abort()).is_some()
     }
 
-    /// Closes every connection that has passed a limit.
+    /// Closes every connection that has passed a limit, again and again until [`Connections::end_sweeps`]. While none
+    /// is open it rests.
     pub(crate) fn sweep(&self) {
-        let now = now();
-        for (id, entry) in self.table().open.iter() {
-            if let Some(reason) = entry.activity.overdue(now, &self.limits) {
-                log::debug!("connection {id} closed: {reason}");
-                entry.task.abort();
+        let mut table = self.table();
+        loop {
+            if table.open.is_empty() && table.sweeper == Sweeper::Sweeps {
+                table.sweeper = Sweeper::Rests;
             }
+            let rests = |table: &mut Table| table.sweeper == Sweeper::Rests;
+            table = self.wakes.wait_while(table, rests).unwrap_or_else(PoisonError::into_inner);
+            let sweeps = |table: &mut Table| table.sweeper == Sweeper::Sweeps;
+            let waited = self.wakes.wait_timeout_while(table, SWEEP_EVERY, sweeps);
+            table = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if table.sweeper == Sweeper::Ends {
+                return;
+            }
+            table.close_overdue(&self.limits);
         }
+    }
+
+    /// Ends the sweeps, now or when they begin.
+    pub(crate) fn end_sweeps(&self) {
+        self.table().sweeper = Sweeper::Ends;
+        self.wakes.notify_all();
     }
 
     /// Closes every connection that has been waiting for its client for longer than `grace`.
@@ -157,6 +206,26 @@ mod tests {
         }
         assert!(!connections.close_longest_idle());
         assert_eq!(left(&connections), [0, 3]);
+    }
+
+    #[tokio::test]
+    async fn the_overdue_are_closed_by_a_thread_that_ends_when_told() {
+        let limits = Limits { idle_time: Duration::from_millis(1), ..Limits::DEFAULT };
+        let connections = Arc::new(Connections::new(limits));
+        let swept = connections.clone();
+        let sweeper = std::thread::spawn(move || swept.sweep());
+        for id in 0..2 {
+            while connections.table().sweeper != Sweeper::Rests {
+                tokio::task::yield_now().await;
+            }
+            let task = tokio::spawn(std::future::pending::<()>());
+            connections.add(id, Arc::new(Activity::new()), task.abort_handle());
+            assert!(task.await.unwrap_err().is_cancelled());
+            connections.remove(id);
+        }
+        connections.end_sweeps();
+        sweeper.join().unwrap();
+        connections.sweep();
     }
 
     #[tokio::test]

@@ -50,8 +50,6 @@ use limits::Limits;
 pub(crate) use peer::Peer;
 use service::Withheld;
 
-/// How often connections are looked at for limits they have passed.
-const SWEEP_EVERY: Duration = Duration::from_millis(250);
 /// How long accepting rests when no descriptor is to be had and no connection can give way.
 const ACCEPT_REST: Duration = Duration::from_millis(10);
 /// How long a connection may be silent before it counts as idle when we are told to stop: what has
@@ -65,7 +63,6 @@ pub(crate) struct Front {
     limits: Limits,
     connections: Connections,
     draining: AtomicBool,
-    opened: Notify,
     next_id: AtomicU64,
     nonces: Nonces,
     heads: Heads,
@@ -81,7 +78,6 @@ impl Front {
             limits,
             connections: Connections::new(limits),
             draining: AtomicBool::new(false),
-            opened: Notify::new(),
             next_id: AtomicU64::new(0),
             nonces: Nonces::new()?,
             heads: Heads::default(),
@@ -105,7 +101,7 @@ impl Front {
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()?;
         let accepting: Vec<_> =
             listeners.into_iter().map(|listener| tokio::spawn(self.clone().accept(listener))).collect();
-        let sweeper = tokio::spawn(self.clone().sweep());
+        let _sweeper = Sweeping::start(self.clone())?;
         tokio::select! {
             answer = ready(&addresses) => answer?,
             () = stop.notified() => stop.notify_one(),
@@ -115,7 +111,6 @@ impl Front {
             task.abort();
         }
         self.drain().await;
-        sweeper.abort();
         Ok(())
     }
 
@@ -153,17 +148,6 @@ impl Front {
         let listed = Listed { front: self.clone(), id };
         let task = tokio::spawn(talk(listed, stream, caller, activity.clone()));
         self.connections.add(id, activity, task.abort_handle());
-        self.opened.notify_one();
-    }
-
-    async fn sweep(self: Arc<Self>) {
-        loop {
-            if self.connections.len() == 0 {
-                self.opened.notified().await;
-            }
-            tokio::time::sleep(SWEEP_EVERY).await;
-            self.connections.sweep();
-        }
     }
 
     /// Lets requests in flight end, closes what only waits.
@@ -182,6 +166,23 @@ impl Front {
                 self.limits.drain_time
             );
         }
+    }
+}
+
+/// The thread that closes the connections that have passed a limit; it ends with this.
+struct Sweeping(Arc<Front>);
+
+impl Sweeping {
+    fn start(front: Arc<Front>) -> std::io::Result<Self> {
+        let swept = front.clone();
+        std::thread::Builder::new().name("sweeper".into()).spawn(move || swept.connections.sweep())?;
+        Ok(Sweeping(front))
+    }
+}
+
+impl Drop for Sweeping {
+    fn drop(&mut self) {
+        self.0.connections.end_sweeps();
     }
 }
 
