@@ -68,10 +68,12 @@ impl Made {
             self.length = length;
             self.headers.insert(header::CONTENT_LENGTH, length.into());
         }
-        if self.token_ttl != token_ttl {
+        // Replies of equal heads both have one, or neither.
+        if let Some(seconds) = token_ttl
+            && self.token_ttl != token_ttl
+        {
             self.token_ttl = token_ttl;
-            // Replies of equal heads have it both.
-            token_ttl.map(|seconds| self.headers.insert(TOKEN_TTL, seconds.into()));
+            self.headers.insert(TOKEN_TTL, seconds.into());
         }
     }
 }
