@@ -2,8 +2,8 @@
 //!
 //! The kernel maps a program's file by windows of 64 KiB around each page that is touched. The linker leaves what is
 //! used, some 2 MiB, all over 11 MiB of functions, and more than half of those windows become resident.
-//! `hot-functions` names what is used, one glob of linker symbols a line, the closest first; `make hot-functions`
-//! writes it. A name that a compiler no longer makes costs nothing but its place.
+//! `hot-functions` names what is used, one glob of linker symbols a line; `make hot-functions` writes it. A name
+//! that a compiler no longer makes costs nothing but its place.
 //!
 //! `FUNCTION_ORDER=linker` leaves the order to the linker: for one that reads no linker scripts, as mold, which is
 //! noticed where cargo is told of it.
