@@ -64,18 +64,22 @@ impl Activity {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        match self.phase.load(Relaxed) & ((1 << PHASE_BITS) - 1) {
+        self.phase_since().0
+    }
+
+    /// The present phase and, of one in which the client is waited for, the millisecond at which it began. Both are
+    /// of one moment: the sweeper's thread reads them while the front's goes on, and a phase with the beginning of
+    /// the next would have it close a connection in use.
+    pub(crate) fn phase_since(&self) -> (Phase, u64) {
+        let both = self.phase.load(Relaxed);
+        let phase = match both & ((1 << PHASE_BITS) - 1) {
             0 => Phase::Idle,
             1 => Phase::Head,
             2 => Phase::Busy,
             3 => Phase::Writing,
             _ => Phase::Hanging,
-        }
-    }
-
-    /// The millisecond at which the present phase began, of one in which the client is waited for.
-    pub(crate) fn since(&self) -> u64 {
-        self.phase.load(Relaxed) >> PHASE_BITS
+        };
+        (phase, both >> PHASE_BITS)
     }
 
     /// Has the connection reset in place of the answer that is about to be written.
@@ -105,9 +109,9 @@ impl Activity {
         if blocked != 0 && longer(now, blocked - 1, limits.write_time) {
             return Some("the client does not read its answer");
         }
-        match self.phase() {
-            Phase::Idle if longer(now, self.since(), limits.idle_time) => Some("idle"),
-            Phase::Head if longer(now, self.since(), limits.head_time) => {
+        match self.phase_since() {
+            (Phase::Idle, since) if longer(now, since, limits.idle_time) => Some("idle"),
+            (Phase::Head, since) if longer(now, since, limits.head_time) => {
                 Some("the request head is too slow")
             }
             _ => None,
@@ -127,7 +131,7 @@ mod tests {
     fn each_phase_has_its_own_limit() {
         let limits = Limits::DEFAULT;
         let activity = Activity::new();
-        let at = |d: Duration| activity.since() + d.as_millis() as u64;
+        let at = |d: Duration| activity.phase_since().1 + d.as_millis() as u64;
         assert_eq!(activity.overdue(at(limits.idle_time), &limits), None);
         assert_eq!(activity.overdue(at(limits.idle_time) + 1, &limits), Some("idle"));
         activity.enter(Phase::Head);
@@ -138,6 +142,25 @@ mod tests {
         activity.enter(Phase::Hanging);
         assert_eq!(activity.phase(), Phase::Hanging);
         assert_eq!(activity.overdue(at(limits.idle_time) * 10, &limits), None, "as long as its client");
+    }
+
+    #[test]
+    fn one_that_is_used_all_the_time_is_never_overdue_to_another_thread() {
+        let activity = Activity::new();
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..1_000_000 {
+                    for phase in [Phase::Head, Phase::Busy, Phase::Writing, Phase::Idle] {
+                        activity.enter(phase);
+                    }
+                }
+                ended.store(true, Relaxed);
+            });
+            while !ended.load(Relaxed) {
+                assert_eq!(activity.overdue(now(), &Limits::DEFAULT), None);
+            }
+        });
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Table {
             }
             let (id, phase, since) = self.chosen.pop_front()?;
             // One that has done something meanwhile has begun to wait anew, after all that are in the row.
-            let still = |e: &Entry| e.activity.phase() == phase && e.activity.since() == since;
+            let still = |e: &Entry| e.activity.phase_since() == (phase, since);
             if self.open.get(&id).is_some_and(still) {
                 return Some(id);
             }
@@ -62,8 +62,10 @@ impl Table {
 
     fn choose(&mut self) {
         for phase in [Phase::Idle, Phase::Hanging, Phase::Head] {
-            let waiting = self.open.iter().filter(|(_, e)| e.activity.phase() == phase);
-            let mut waiting: Vec<_> = waiting.map(|(id, e)| (*id, phase, e.activity.since())).collect();
+            let all = self.open.iter().map(|(id, e)| (*id, e.activity.phase_since()));
+            let waiting =
+                all.filter(|&(_, (now, _))| now == phase).map(|(id, (_, since))| (id, phase, since));
+            let mut waiting: Vec<_> = waiting.collect();
             if !waiting.is_empty() {
                 waiting.sort_unstable_by_key(|&(id, _, since)| (since, id));
                 waiting.truncate(CHOSEN_AT_ONCE);
@@ -166,8 +168,8 @@ impl Connections {
     pub(crate) fn close_silent(&self, grace: Duration) {
         let latest = now().saturating_sub(u64::try_from(grace.as_millis()).unwrap_or(u64::MAX));
         for entry in self.table().open.values() {
-            let waits = matches!(entry.activity.phase(), Phase::Idle | Phase::Head | Phase::Hanging);
-            if waits && entry.activity.since() <= latest {
+            let (phase, since) = entry.activity.phase_since();
+            if matches!(phase, Phase::Idle | Phase::Head | Phase::Hanging) && since <= latest {
                 entry.task.abort();
             }
         }
