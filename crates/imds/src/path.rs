@@ -1,4 +1,4 @@
-//! The request target as a list of names: the spellings of one path become one.
+//! The path of a request target: its spellings become one.
 //!
 //! As on EC2 (capture 2026-09-26): percent-encoding is decoded, `//` and `/./` collapse, a trailing slash and
 //! the query mean nothing, case counts. Decoding comes first, so `%2F` separates too. `..` takes back one name
@@ -7,10 +7,10 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr2, memchr3};
+use memchr::{memchr2, memchr3, memrchr};
 
-/// The longest path in names. The tree needs 8; a request with more names than this finds nothing.
-pub(crate) const MAX_SEGMENTS: usize = 32;
+/// The longest path in names. The tree needs 8; nothing is ever found at a longer one.
+pub(crate) const MAX_NAMES: usize = 32;
 
 /// The path of a request target, decoded, without the rest.
 fn path_of(target: &str) -> Cow<'_, [u8]> {
@@ -66,43 +66,78 @@ fn hex(digit: u8) -> Option<u8> {
     (digit as char).to_digit(16).map(|value| value as u8)
 }
 
-/// A decoded target, from which [`Segments`] borrow.
-pub(crate) struct Decoded<'a>(Cow<'a, [u8]>);
+/// A path in its one spelling: a slash before each name and none at the end, so that of the root nothing is left; decoded.
+/// Most clients spell it so.
+pub(crate) struct Path<'a>(Cow<'a, [u8]>);
 
-impl<'a> Decoded<'a> {
-    pub(crate) fn new(target: &'a str) -> Decoded<'a> {
-        Decoded(path_of(target))
+impl<'a> Path<'a> {
+    /// The path of a request target.
+    pub(crate) fn of(target: &'a str) -> Path<'a> {
+        match path_of(target) {
+            Cow::Borrowed(path) => match path.strip_suffix(b"/").unwrap_or(path) {
+                path if is_canonical(path) => Path(Cow::Borrowed(path)),
+                path => Path(Cow::Owned(respelled(path))),
+            },
+            Cow::Owned(path) => Path(Cow::Owned(respelled(&path))),
+        }
     }
 
-    /// The names of the path, or `None` when there are more than any path of the tree has.
-    pub(crate) fn segments(&self) -> Option<Segments<'_>> {
-        let mut segments = Segments { names: [&[]; MAX_SEGMENTS], length: 0 };
-        for name in self.0.split(|byte| *byte == b'/') {
-            match name {
-                b"" | b"." => {}
-                b".." => segments.length = segments.length.saturating_sub(1),
-                name => {
-                    *segments.names.get_mut(segments.length)? = name;
-                    segments.length += 1;
-                }
+    pub(crate) fn names(&self) -> Names<'_> {
+        Names(&self.0)
+    }
+}
+
+impl PartialEq<str> for Path<'_> {
+    fn eq(&self, other: &str) -> bool {
+        *self.0 == *other.as_bytes()
+    }
+}
+
+/// The names of a path, from the root on.
+pub(crate) struct Names<'a>(&'a [u8]);
+
+impl Names<'_> {
+    /// Whether the last one was given.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> Iterator for Names<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (_slash, rest) = self.0.split_first()?;
+        // Names are short: to search several bytes at once costs more.
+        let (name, after) = rest.split_at(rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len()));
+        self.0 = after;
+        Some(name)
+    }
+}
+
+/// Whether a decoded path is spelled as [`Path`] does. Names that begin with a dot are left to [`respelled`].
+fn is_canonical(path: &[u8]) -> bool {
+    let Some((first, after)) = path.split_first() else { return true };
+    let odd = |(one, next): (&u8, &u8)| (*one == b'/') & ((*next == b'/') | (*next == b'.'));
+    // Without an end before the last byte: several are looked at at once.
+    let any_odd = path.iter().zip(after).fold(false, |any, pair| any | odd(pair));
+    *first == b'/' && !path.ends_with(b"/") && !any_odd
+}
+
+/// The names of a decoded path, spelled as [`Path`] does.
+fn respelled(path: &[u8]) -> Vec<u8> {
+    let mut spelled = Vec::with_capacity(path.len() + 1);
+    for name in path.split(|byte| *byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => spelled.truncate(memrchr(b'/', &spelled).unwrap_or(0)),
+            name => {
+                spelled.push(b'/');
+                spelled.extend_from_slice(name);
             }
         }
-        Some(segments)
     }
-}
-
-/// The names of a path, without allocation.
-pub(crate) struct Segments<'a> {
-    names: [&'a [u8]; MAX_SEGMENTS],
-    length: usize,
-}
-
-impl<'a> std::ops::Deref for Segments<'a> {
-    type Target = [&'a [u8]];
-
-    fn deref(&self) -> &[&'a [u8]] {
-        &self.names[..self.length]
-    }
+    spelled
 }
 
 /// The one spelling of a request target: names joined with single slashes after a leading one, decoded, no
@@ -110,17 +145,12 @@ impl<'a> std::ops::Deref for Segments<'a> {
 ///
 /// Whoever guards or forwards paths must do it by this spelling, never by the raw one.
 pub fn canonical(target: &str) -> Option<String> {
-    let decoded = Decoded::new(target);
-    let segments = decoded.segments()?;
-    if segments.is_empty() {
-        return Some("/".to_owned());
+    let path = Path::of(target);
+    match path.names().count() {
+        0 => Some("/".to_owned()),
+        1..=MAX_NAMES => String::from_utf8(path.0.into_owned()).ok(),
+        _ => None,
     }
-    let mut path = Vec::with_capacity(target.len());
-    for name in segments.iter() {
-        path.push(b'/');
-        path.extend_from_slice(name);
-    }
-    String::from_utf8(path).ok()
 }
 
 #[cfg(test)]
@@ -162,8 +192,8 @@ mod tests {
         assert_eq!(canonical("/a/%2569").as_deref(), Some("/a/%69"), "decoded once only");
         assert_eq!(canonical("/x?u=http://h/y").as_deref(), Some("/x"));
         assert_eq!(canonical("/%ff"), None);
-        assert_eq!(canonical(&"/a".repeat(MAX_SEGMENTS)).map(|path| path.len()), Some(2 * MAX_SEGMENTS));
-        assert_eq!(canonical(&"/a".repeat(MAX_SEGMENTS + 1)), None);
+        assert_eq!(canonical(&"/a".repeat(MAX_NAMES)).map(|path| path.len()), Some(2 * MAX_NAMES));
+        assert_eq!(canonical(&"/a".repeat(MAX_NAMES + 1)), None);
     }
 
     proptest! {
@@ -178,6 +208,20 @@ mod tests {
         fn percent_encoding_every_byte_changes_nothing(path in "(/[a-z0-9:=-]{1,6}){0,6}") {
             let encoded: String = path.bytes().map(|byte| format!("%{byte:02x}")).collect();
             prop_assert_eq!(canonical(&encoded), canonical(&path));
+        }
+
+        #[test]
+        fn the_names_are_those_between_the_slashes(target in "[/.a-c%2eEfF]{0,30}") {
+            let path = Path::of(&target);
+            let decoded = path_of(&target);
+            let mut names: Vec<&[u8]> = Vec::new();
+            for name in decoded.split(|byte| *byte == b'/').filter(|name| ![&b""[..], b"."].contains(name)) {
+                match name {
+                    b".." => drop(names.pop()),
+                    name => names.push(name),
+                }
+            }
+            prop_assert_eq!(path.names().collect::<Vec<_>>(), names);
         }
 
         #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::documents;
 use crate::identity::Signatures;
-use crate::path::Decoded;
+use crate::path::Path;
 use crate::reply::{ContentType, Reply, Status};
 use crate::request::{Delivery, HeaderField, Request, RoleDocument, RoleKey};
 use crate::token::{TokenKey, parse_ttl};
@@ -120,6 +120,7 @@ impl SignatureReply {
     }
 }
 
+const TOKEN_PATH: &str = "/latest/api/token";
 const METADATA_METHODS: &str = "OPTIONS, GET, HEAD";
 const TOKEN_METHODS: &str = "OPTIONS, PUT";
 
@@ -132,15 +133,13 @@ const DELIVERY_SECONDS: i64 = 3600;
 /// Needs nothing but its arguments, waits for nothing and never fails. With the same arguments the answer is
 /// the same.
 pub fn respond(snapshot: &Snapshot, request: &Request<'_>, now: Timestamp) -> Outcome {
-    let decoded = Decoded::new(request.target);
-    let segments = decoded.segments();
-    let path = segments.as_deref();
-    let admitted = match admit_to(snapshot, request, path, now) {
+    let path = Path::of(request.target);
+    let admitted = match admit_to(snapshot, request, &path, now) {
         Ok(admitted) => admitted,
         Err(reply) => return Outcome::Reply(reply),
     };
 
-    let reply = if is_token_path(path) {
+    let reply = if path == *TOKEN_PATH {
         // GET is known to be a 405 there (2020); the same is taken for every other method.
         match request.method {
             "OPTIONS" => Reply::allow(Status::Ok, TOKEN_METHODS),
@@ -148,7 +147,7 @@ pub fn respond(snapshot: &Snapshot, request: &Request<'_>, now: Timestamp) -> Ou
         }
     } else {
         let tree = snapshot.trees.tree(request.role);
-        let lookup = || path.map_or(Found::Nothing, |path| tree.lookup(path));
+        let lookup = || tree.lookup(&path);
         match request.method {
             "GET" | "HEAD" => match read(snapshot, tree, lookup(), admitted, now) {
                 Ok(reply) => reply,
@@ -204,21 +203,19 @@ impl Admitted {
 /// # Errors
 /// The reply to a request that goes no further.
 pub fn admit(snapshot: &Snapshot, request: &Request<'_>, now: Timestamp) -> Result<Admitted, Reply> {
-    let decoded = Decoded::new(request.target);
-    let segments = decoded.segments();
-    admit_to(snapshot, request, segments.as_deref(), now)
+    admit_to(snapshot, request, &Path::of(request.target), now)
 }
 
 fn admit_to(
     snapshot: &Snapshot,
     request: &Request<'_>,
-    path: Option<&[&[u8]]>,
+    path: &Path<'_>,
     now: Timestamp,
 ) -> Result<Admitted, Reply> {
     if snapshot.endpoint == Endpoint::Disabled {
         return Err(Reply::error(Status::Forbidden));
     }
-    if is_token_path(path) && request.method == "PUT" {
+    if *path == *TOKEN_PATH && request.method == "PUT" {
         return Err(issue_token(snapshot, request, now));
     }
     let head = request.method == "HEAD";
@@ -233,10 +230,6 @@ fn admit_to(
         },
         HeaderField::Several => Err(unauthorized_v2()),
     }
-}
-
-fn is_token_path(path: Option<&[&[u8]]>) -> bool {
-    path == Some(&[b"latest".as_slice(), b"api", b"token"])
 }
 
 fn unauthorized_v2() -> Reply {

@@ -22,7 +22,7 @@ pub use recording::{Recorded, Recording, is_secret};
 pub use role::{InfoFailure, InstanceProfile, RoleEntry};
 pub use trees::Trees;
 
-use crate::path::Decoded;
+use crate::path::Path;
 use crate::request::RoleKey;
 use crate::version::Version;
 
@@ -138,19 +138,19 @@ impl Tree {
         })
     }
 
-    pub(crate) fn lookup(&self, path: &[&[u8]]) -> Found<'_> {
-        let Some((version, names)) = path.split_first() else {
+    pub(crate) fn lookup(&self, path: &Path<'_>) -> Found<'_> {
+        let mut names = path.names();
+        let Some(version) = names.next() else {
             return Found::Listing(&self.index);
         };
         let Some(root) = self.root(version) else {
             return Found::Nothing;
         };
         let mut dir = &root.dir;
-        let mut names = names.iter();
         while let Some(name) = names.next() {
             match dir.get(name, root.seen) {
                 Some(Node::Dir(inner)) => dir = inner,
-                Some(Node::Leaf(leaf)) if names.as_slice().is_empty() => return Found::Leaf(leaf),
+                Some(Node::Leaf(leaf)) if names.is_at_end() => return Found::Leaf(leaf),
                 // A deeper path below a value: nothing there (reference 1.7).
                 Some(Node::Leaf(_)) | None => return Found::Nothing,
             }
@@ -160,9 +160,7 @@ impl Tree {
 
     /// Whether anything lies at a path, in any spelling of it.
     pub fn contains(&self, path: &str) -> bool {
-        let decoded = Decoded::new(path);
-        let segments = decoded.segments();
-        segments.is_some_and(|names| !matches!(self.lookup(&names), Found::Nothing))
+        !matches!(self.lookup(&Path::of(path)), Found::Nothing)
     }
 
     /// The names of the versions, as `GET /` lists them.

@@ -13,7 +13,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::Tree;
 use super::edit::{Change, change_all, change_one};
-use crate::path::MAX_SEGMENTS;
+use crate::path::MAX_NAMES;
 use crate::version::{Version, is_date};
 
 /// A path that cannot be changed as asked.
@@ -127,7 +127,7 @@ fn names(path: &str) -> Result<Vec<String>, TreeError> {
     if trimmed.chars().any(char::is_control) {
         return refuse("a path cannot hold control characters");
     }
-    if names.len() >= MAX_SEGMENTS {
+    if names.len() >= MAX_NAMES {
         return refuse("the path is too deep");
     }
     Ok(names)

@@ -46,9 +46,8 @@ fn trees(roles: &[&str], overrides: &Overrides) -> Trees {
 
 /// What a path answers: a value, a listing after `L:`, or `-`.
 fn at(trees: &Trees, role: Option<&str>, path: &str) -> String {
-    let names: Vec<&[u8]> = path.split('/').filter(|name| !name.is_empty()).map(str::as_bytes).collect();
     let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
-    match trees.tree(role).lookup(&names) {
+    match trees.tree(role).lookup(&crate::path::Path::of(path)) {
         Found::Listing(listing) => format!("L:{}", text(listing)),
         Found::Leaf(Leaf::Value(value) | Leaf::UserData(value)) => text(value),
         Found::Leaf(other) => format!("{other:?}"),
