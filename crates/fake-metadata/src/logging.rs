@@ -4,6 +4,7 @@
 //! lose is the lines of that last moment. An orderly end, a reload and a panic write them first.
 //! Only our own crates are heard: a library below us could log what must never be written.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use log::LevelFilter;
+use nix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 use simplelog::{ConfigBuilder, WriteLogger};
 
@@ -112,7 +114,7 @@ impl Log {
         let log = Log(Arc::new(Output { held: Mutex::new(held), became_dirty: Condvar::new() }));
         let mut config = ConfigBuilder::new();
         config
-            // It makes both anew for each line, of a dozen pieces: LineWriter keeps the time, WithLevel has the level.
+            // It makes both anew for each line, of a dozen pieces; LineWriter does so once a second.
             .set_time_level(LevelFilter::Off)
             .set_max_level(LevelFilter::Off)
             .set_thread_level(LevelFilter::Off)
@@ -161,7 +163,12 @@ impl Log {
     }
 }
 
-/// Puts the level before each message.
+thread_local! {
+    /// The level of the line that this thread writes.
+    static LEVEL: Cell<Option<log::Level>> = const { Cell::new(None) };
+}
+
+/// Tells [`LineWriter`] the level of each line: simplelog would write it in pieces.
 struct WithLevel(Box<WriteLogger<LineWriter>>);
 
 impl log::Log for WithLevel {
@@ -170,17 +177,8 @@ impl log::Log for WithLevel {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        // Each piece of a line costs the log as much as a whole one.
-        let level = match record.level() {
-            log::Level::Error => "[ERROR] ",
-            log::Level::Warn => "[WARN] ",
-            log::Level::Info => "[INFO] ",
-            log::Level::Debug => "[DEBUG] ",
-            log::Level::Trace => "[TRACE] ",
-        };
-        let mut with_level = log::Record::builder();
-        with_level.metadata(record.metadata().clone());
-        self.0.log(&with_level.args(format_args!("{level}{}", record.args())).build());
+        LEVEL.set(Some(record.level()));
+        self.0.log(record);
     }
 
     fn flush(&self) {
@@ -188,8 +186,18 @@ impl log::Log for WithLevel {
     }
 }
 
-/// What simplelog writes its lines to, in a dozen pieces each: they are put together here, and a line is taken to
-/// the output as a whole.
+fn bracketed(level: log::Level) -> &'static str {
+    match level {
+        log::Level::Error => "[ERROR] ",
+        log::Level::Warn => "[WARN] ",
+        log::Level::Info => "[INFO] ",
+        log::Level::Debug => "[DEBUG] ",
+        log::Level::Trace => "[TRACE] ",
+    }
+}
+
+/// What simplelog writes its lines to, in a few pieces each: they are put together here behind the time and the level,
+/// and a line is taken to the output as a whole.
 struct LineWriter {
     log: Log,
     line: Vec<u8>,
@@ -200,6 +208,18 @@ impl LineWriter {
     fn new(log: Log) -> Self {
         LineWriter { log, line: Vec::new(), clock: LineClock::default() }
     }
+
+    fn begin(&mut self) {
+        self.clock.write(now(), &mut self.line);
+        self.line.extend_from_slice(LEVEL.get().map_or("", bracketed).as_bytes());
+    }
+}
+
+/// The time by the clock that the kernel moves on every few milliseconds: seconds since 1970, and milliseconds.
+fn now() -> (i64, u16) {
+    // Linux has had it since 2.6.32.
+    clock_gettime(ClockId::CLOCK_REALTIME_COARSE)
+        .map_or((0, 0), |at| (at.tv_sec(), (at.tv_nsec() / 1_000_000) as u16))
 }
 
 /// The time at the beginning of each line, `2026-11-21T10:00:00.000Z`; the text is made once a second.
@@ -210,17 +230,14 @@ struct LineClock {
 }
 
 impl LineClock {
-    fn write(&mut self, now: Timestamp, line: &mut Vec<u8>) {
-        // Before 1970 a fraction counts back from its second.
-        let millis = now.as_millisecond();
-        let (second, millis) = (millis.div_euclid(1000), millis.rem_euclid(1000));
+    fn write(&mut self, (second, millis): (i64, u16), line: &mut Vec<u8>) {
         if self.second != Some(second) {
             self.second = Some(second);
-            self.text = imds::rfc3339(Timestamp::from_second(second).unwrap_or(now));
+            self.text = imds::rfc3339(Timestamp::from_second(second).unwrap_or_default());
             self.text.truncate(self.text.trim_end_matches('Z').len());
         }
         line.extend_from_slice(self.text.as_bytes());
-        let digit = |value: i64| b'0' + (value % 10) as u8;
+        let digit = |value: u16| b'0' + (value % 10) as u8;
         line.extend_from_slice(&[b'.', digit(millis / 100), digit(millis / 10), digit(millis), b'Z', b' ']);
     }
 }
@@ -233,7 +250,7 @@ impl Write for LineWriter {
 
     fn write_all(&mut self, buf: &[u8]) -> io::Result<()> {
         if self.line.is_empty() {
-            self.clock.write(Timestamp::now(), &mut self.line);
+            self.begin();
         }
         self.line.extend_from_slice(buf);
         if !buf.ends_with(b"\n") {
@@ -262,17 +279,17 @@ mod tests {
     #[test]
     fn a_line_begins_with_its_time_to_the_millisecond() {
         let mut clock = LineClock::default();
-        let mut written = |at: &str| {
+        let mut written = |at| {
             let mut line = Vec::new();
-            clock.write(at.parse().unwrap(), &mut line);
+            clock.write(at, &mut line);
             String::from_utf8(line).unwrap()
         };
         for (at, text) in [
-            ("2026-11-21T10:00:00Z", "2026-11-21T10:00:00.000Z "),
-            ("2026-11-21T10:00:00.0429Z", "2026-11-21T10:00:00.042Z "),
-            ("2026-11-21T10:00:59.999999Z", "2026-11-21T10:00:59.999Z "),
-            ("2026-11-21T10:00:00.5Z", "2026-11-21T10:00:00.500Z "),
-            ("1969-12-31T23:59:59.25Z", "1969-12-31T23:59:59.250Z "),
+            ((1_795_255_200, 0), "2026-11-21T10:00:00.000Z "),
+            ((1_795_255_200, 42), "2026-11-21T10:00:00.042Z "),
+            ((1_795_255_259, 999), "2026-11-21T10:00:59.999Z "),
+            ((1_795_255_200, 500), "2026-11-21T10:00:00.500Z "),
+            ((-1, 250), "1969-12-31T23:59:59.250Z "),
         ] {
             assert_eq!(written(at), text);
         }
