@@ -157,6 +157,19 @@ impl State {
         Ok(state)
     }
 
+    /// The credentials of a role from memory, where they are there.
+    pub(crate) fn credentials_at_once(
+        &self,
+        role: &imds::RoleKey,
+        caller: &Connection,
+        now: Timestamp,
+    ) -> Option<imds::RoleDocument> {
+        let name = name_of(role);
+        let answer = self.store.current(name, now)?;
+        self.store.note_asked(name, &caller.who(), now);
+        Some(self.documents.of(name, &answer, now))
+    }
+
     /// The credentials of a role: from memory where they are there, from its source otherwise.
     pub(crate) async fn credentials(
         &self,

@@ -64,9 +64,16 @@ impl Finder {
         }
     }
 
-    /// Whether the role of a connection's caller cannot be told before a container engine has answered.
-    pub(crate) fn must_wait(rules: &Rules, connection: &Connection) -> bool {
-        rules.decide(&facts(connection)) == Decision::NeedsContainer
+    /// The role of a connection's caller; `None` when it cannot be told before a container engine has answered.
+    pub(crate) fn role_at_once(&self, rules: &Rules, connection: &Connection) -> Option<Grant> {
+        let mut facts = facts(connection);
+        loop {
+            match rules.decide(&facts) {
+                Decision::Grant(grant) => return Some(grant),
+                Decision::NeedsUser => facts.user = Some(self.user(connection)),
+                Decision::NeedsContainer => return None,
+            }
+        }
     }
 
     /// The role of a connection's caller. It may be one that was made while this waited: `live` does not

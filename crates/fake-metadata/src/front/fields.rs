@@ -42,6 +42,8 @@ impl<'a> Fields<'a> {
                 }
                 "x-forwarded-for" => fields.forwarded_for = true,
                 HOPS_FIELD => fields.passed_on = true,
+                // As nearly all say it who do.
+                "connection" if bytes == b"keep-alive" => fields.keep = true,
                 "connection" => {
                     for option in bytes.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                         close |= option.eq_ignore_ascii_case(b"close");

@@ -5,8 +5,8 @@
 //! wait: the role store, the signer.
 //!
 //! `listen` opens sockets, `connections` bounds what is open, `activity` and `io` watch each one,
-//! `limits` names the bounds, `fields` reads a request's head, `service` answers, `answer` is what it comes to, with
-//! `heads` and a `body`, `log_line` tells of it, `host` and `peer` say whom.
+//! `limits` names the bounds, `service` is what hyper calls, `turn` one request under way, whose head `fields` reads,
+//! `answer` is what it comes to, with `heads` and a `body`, `log_line` tells of it, `host` and `peer` say whom.
 
 mod activity;
 mod answer;
@@ -21,6 +21,7 @@ pub(crate) mod listen;
 mod log_line;
 mod peer;
 mod service;
+mod turn;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -28,8 +29,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderValue, Response};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -41,14 +40,12 @@ use crate::config::ConfigError;
 use crate::identity::Signer;
 use crate::state::State;
 use activity::{Activity, Phase};
-use body::Whole;
 use connections::Connections;
 use heads::Heads;
 pub(crate) use host::Hosts;
 use io::Watched;
 use limits::Limits;
 pub(crate) use peer::Peer;
-use service::Withheld;
 
 /// How long accepting rests when no descriptor is to be had and no connection can give way.
 const ACCEPT_REST: Duration = Duration::from_millis(10);
@@ -208,30 +205,7 @@ async fn talk(listed: Listed, stream: TcpStream, caller: Connection, activity: A
     let io = Watched::new(stream, activity.clone());
     let service = service_fn(|request| {
         activity.enter(Phase::Busy);
-        let (activity, caller) = (&activity, &caller);
-        async move {
-            let mut response = service::answer(front, caller, request).await;
-            match response {
-                // It ends with the client, when room is needed, or when we are told to stop. hyper reads nothing
-                // meanwhile, and would not learn that the client has left: the stream waits for that in place of
-                // writing.
-                Err(Withheld::Hangs) => {
-                    activity.enter(Phase::Hanging);
-                    let mut held = Response::new(Whole::new(Bytes::new()));
-                    // Nothing that the client sends after it is a request any more.
-                    held.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-                    return Ok(held);
-                }
-                Err(Withheld::Reset) => {
-                    activity.reset();
-                    // Writing it is what resets the connection.
-                    response = Ok(Response::new(Whole::new(Bytes::new())));
-                }
-                _ => {}
-            }
-            activity.enter(Phase::Writing);
-            response
-        }
+        service::answer(front, &caller, &activity, request)
     });
     let connection = http1::Builder::new()
         .title_case_headers(true)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Live, State, World};
-use crate::callers::{Connection, Finder, Granted, Made, Resolved, Rules, Wish};
+use crate::callers::{Connection, Granted, Made, Resolved, Rules, Wish};
 use crate::config::{Config, ConfigError, KeyPath, Loaded};
 
 /// What the roles of callers follow from, beside the configuration.
@@ -144,15 +144,15 @@ impl State {
         caller: &Connection,
         matters: impl FnOnce(&Live) -> bool,
     ) -> (Option<Arc<str>>, Arc<Live>) {
-        if Finder::must_wait(&live.rules, caller) {
-            if !matters(&live) {
-                return (None, live);
-            }
-            let role = self.finder.role(&live, &self.engines, caller).await;
-            // The role may have been made while this waited.
-            return (role, self.live().clone());
+        if let Some(role) = self.finder.role_at_once(&live.rules, caller) {
+            return (role, live);
         }
-        (self.finder.role(&live, &self.engines, caller).await, live)
+        if !matters(&live) {
+            return (None, live);
+        }
+        let role = self.finder.role(&live, &self.engines, caller).await;
+        // The role may have been made while this waited.
+        (role, self.live().clone())
     }
 
     /// Follows what the callers' rules in force depend on outside of the configuration.
