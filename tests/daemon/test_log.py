@@ -2,16 +2,20 @@
 
 import json
 import re
+import signal
+import subprocess
+import threading
 
 import pytest
 
-from support.daemon import run
+from support.daemon import LISTENING, clean_environment, run
 from support.wait import until
-from support.wire import exchange
+from support.wire import Connection, exchange
 
 LEAF = "/latest/meta-data/instance-id"
 ROLE = "/latest/meta-data/iam/security-credentials/BaseIAMRole"
 EC2_INSTANCE = "/latest/meta-data/identity-credentials/ec2/security-credentials/ec2-instance"
+LOST = re.compile(r"\[WARN\] (\d+) lines of the log were lost: (.+)")
 LINE = re.compile(
     r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) \[INFO\] (?P<caller>127\.0\.0\.1:\d+) (?P<method>\S+) (?P<path>\S+)"
     r" (?P<status>\d{3}) (?P<microseconds>\d+)us (?P<version>v[12])"
@@ -120,6 +124,72 @@ def test_a_log_file_that_cannot_be_opened_is_said(binary, tmp_path):
     result = run(binary, "serve", "--listen", "127.0.0.1:0", "--log-file", str(target), "--state-dir", str(tmp_path / "s"))
     assert result.returncode == 1
     assert str(target) in result.stderr
+
+
+def told_as_lost(log: str, why: str) -> int:
+    told = LOST.findall(log)
+    assert {reason for _, reason in told} == {why}, log[-1000:]
+    return sum(int(lines) for lines, _ in told)
+
+
+@pytest.fixture
+def unread(binary, tmp_path):
+    """A daemon whose standard error is a pipe that nobody reads, and the address it serves."""
+    argv = [binary, "serve", "--listen", "127.0.0.1:0", "--state-dir", tmp_path / "state", "--control", tmp_path / "control"]
+    daemon = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean_environment(tmp_path), text=True
+    )
+    found = LISTENING.match(daemon.stdout.readline())
+    yield daemon, (found[1], int(found[2]))
+    daemon.kill()
+    daemon.communicate()
+
+
+def fill_the_log(address) -> int:
+    """Asks more often than the pipe and the daemon hold lines; returns how often."""
+    asked = 6000
+    request = f"GET /{'x' * 255} HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n".encode()
+    with Connection(address) as connection:
+        for _ in range(asked):
+            connection.send(request)
+            assert connection.answer().status == 404
+    return asked
+
+
+def test_a_log_that_nobody_reads_stops_no_answer_and_its_lost_lines_are_counted(unread):
+    daemon, address = unread
+    asked = fill_the_log(address)
+    read = []
+    reader = threading.Thread(target=lambda: read.append(daemon.stderr.read()))
+    reader.start()
+    assert exchange(address, "GET", "/once-more").status == 404
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(30) == 0
+    reader.join()
+    (log,) = read
+    lost = told_as_lost(log, "they could not be written as fast as they came")
+    assert lost > 0 and log.count("/xxx") + log.count("/once-more") + lost == asked + 1
+
+
+def test_a_log_that_nobody_reads_does_not_keep_the_daemon_from_its_end(unread):
+    daemon, address = unread
+    fill_the_log(address)
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(30) == 0
+
+
+def test_lines_that_a_full_disk_took_are_counted_once_there_is_room(serve, tmp_path):
+    log = tmp_path / "server.log"
+    daemon = serve('[log]\nfile = "/dev/full"\n')
+    for _ in range(100):
+        daemon.imds.get("/lost")
+    daemon.config.write_text(f'[log]\nfile = "{log}"\n')
+    daemon.signal(signal.SIGHUP)
+    until(lambda: log.exists() and "configuration reloaded" in log.read_text(), "the new log")
+    assert log.read_text().startswith("20")
+    lost = told_as_lost(log.read_text(), "No space left on device (os error 28)")
+    # With the line that says where the daemon listens.
+    assert lost == 101
 
 
 def test_a_path_cannot_forge_a_line(serve):

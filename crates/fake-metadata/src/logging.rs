@@ -1,12 +1,13 @@
-//! The log: log and simplelog over a buffered output that can be reopened for logrotate.
+//! The log: log and simplelog over an output that can be reopened for logrotate.
 //!
-//! Lines are buffered and written at least every [`FLUSH_EVERY`]; what a crash of the process can
-//! lose is the lines of that last moment. An orderly end, a reload and a panic write them first.
+//! Lines wait in memory and a thread of their own writes them, at least every [`WRITE_EVERY`]; what a crash of the
+//! process can lose is the lines of that last moment. An orderly end, a reload and a panic have them written first.
+//! No answer ever waits for the log: where it cannot be written, or not fast enough, lines are lost and later counted.
 //! Only our own crates are heard: a library below us could log what must never be written.
 
 use std::cell::Cell;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,8 +19,13 @@ use serde::Deserialize;
 use simplelog::{ConfigBuilder, WriteLogger};
 
 /// How long a line may wait in memory.
-const FLUSH_EVERY: Duration = Duration::from_millis(200);
-const BUFFER_BYTES: usize = 64 * 1024;
+const WRITE_EVERY: Duration = Duration::from_millis(200);
+/// So many bytes are written at once.
+const WRITE_BYTES: usize = 64 * 1024;
+/// The most bytes that wait; what comes on top is lost.
+const MOST_BYTES: usize = 1024 * 1024;
+/// How long an end, a reload or a panic waits for the lines before it to be written.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// The crates whose records are written; a record's target begins with its crate's name.
 const OUR_CRATES: [&str; 3] = ["fake_metadata", "credentials", "imds"];
 
@@ -58,47 +64,131 @@ impl LogSettings {
     }
 }
 
-enum Sink {
-    Stderr(BufWriter<io::Stderr>),
-    File(BufWriter<File>),
+/// What lines are written to, without a buffer.
+type Sink = Box<dyn Write + Send>;
+
+fn open(file: Option<&Path>) -> io::Result<Sink> {
+    Ok(match file {
+        None => Box::new(io::stderr()),
+        Some(path) => Box::new(OpenOptions::new().append(true).create(true).open(path)?),
+    })
 }
 
-impl Sink {
-    fn open(file: Option<&Path>) -> io::Result<Sink> {
-        Ok(match file {
-            None => Sink::Stderr(BufWriter::with_capacity(BUFFER_BYTES, io::stderr())),
-            Some(path) => Sink::File(BufWriter::with_capacity(
-                BUFFER_BYTES,
-                OpenOptions::new().append(true).create(true).open(path)?,
-            )),
-        })
-    }
-
-    fn writer(&mut self) -> &mut dyn Write {
-        match self {
-            Sink::Stderr(w) => w,
-            Sink::File(w) => w,
-        }
-    }
-}
-
-/// What the log writes to at this moment.
+/// Where the log is between those who log and the thread that writes.
+#[derive(Default)]
 struct Held {
-    sink: Sink,
+    /// Whole lines, in their order.
+    waiting: Vec<u8>,
+    lost: Lost,
+    /// How many there were since the start, with those that wait.
+    taken: u64,
+    /// How many of them are written, or lost in the attempt.
+    done: u64,
+    /// Whether somebody waits until they are written.
+    urgent: bool,
+    /// What is written to from now on, where that has changed.
+    fresh: Option<Sink>,
     /// The file behind it; `None` is standard error.
     file: Option<PathBuf>,
-    /// Whether lines wait in memory.
-    dirty: bool,
 }
 
+/// Lines that were not written.
+#[derive(Default)]
+struct Lost {
+    lines: u64,
+    why: String,
+}
+
+impl Lost {
+    fn add(&mut self, lines: u64, why: impl ToString) {
+        if self.lines == 0 {
+            self.why = why.to_string();
+        }
+        self.lines += lines;
+    }
+}
+
+#[derive(Default)]
 struct Output {
     held: Mutex<Held>,
-    became_dirty: Condvar,
+    /// Told when there is something to write, or reason to hurry.
+    due: Condvar,
+    /// Told when something was written.
+    written: Condvar,
 }
 
 impl Output {
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a whole line to be written.
+    fn push(&self, line: &[u8]) {
+        let mut held = self.lock();
+        let before = held.waiting.len();
+        let after = before + line.len();
+        if after > MOST_BYTES {
+            return held.lost.add(1, "they could not be written as fast as they came");
+        }
+        held.waiting.extend_from_slice(line);
+        held.taken += 1;
+        if before == 0 || (before < WRITE_BYTES && after >= WRITE_BYTES) {
+            self.due.notify_one();
+        }
+    }
+
+    /// Waits until the lines so far are written, but not for ever.
+    fn flush(&self) {
+        let mut held = self.lock();
+        let last = held.taken;
+        if held.done < last {
+            held.urgent = true;
+            self.due.notify_one();
+            drop(self.written.wait_timeout_while(held, PATIENCE, |held| held.done < last));
+        }
+    }
+
+    fn write_forever(&self, mut sink: Sink) {
+        let mut lines = Vec::new();
+        let mut clock = LineClock::default();
+        let mut is_torn = false;
+        loop {
+            let nothing = |held: &mut Held| held.waiting.is_empty() && held.fresh.is_none();
+            let held = self.due.wait_while(self.lock(), nothing).unwrap_or_else(PoisonError::into_inner);
+            let more_may_come =
+                |held: &mut Held| !held.urgent && held.fresh.is_none() && held.waiting.len() < WRITE_BYTES;
+            let waited = self.due.wait_timeout_while(held, WRITE_EVERY, more_may_come);
+            let mut held = waited.unwrap_or_else(PoisonError::into_inner).0;
+            std::mem::swap(&mut lines, &mut held.waiting);
+            let lost = std::mem::take(&mut held.lost);
+            if let Some(fresh) = held.fresh.take() {
+                (sink, is_torn) = (fresh, false);
+            }
+            held.urgent = false;
+            let taken = held.taken;
+            drop(held);
+
+            if lost.lines > 0 {
+                clock.write(now(), &mut lines);
+                let told = format!("[WARN] {} lines of the log were lost: {}\n", lost.lines, lost.why);
+                lines.extend_from_slice(told.as_bytes());
+            }
+            // What failed may have ended within a line.
+            let written = if is_torn { sink.write_all(b"\n") } else { Ok(()) };
+            let written = written.and_then(|()| sink.write_all(&lines));
+            is_torn = written.is_err();
+
+            let mut held = self.lock();
+            if let Err(error) = written {
+                let these = taken - held.done;
+                held.lost.add(lost.lines + these, error);
+            }
+            held.done = taken;
+            drop(held);
+            self.written.notify_all();
+            lines.clear();
+            lines.shrink_to(WRITE_BYTES);
+        }
     }
 }
 
@@ -109,12 +199,12 @@ pub(crate) struct Log(Arc<Output>);
 impl Log {
     /// Starts logging for this process, once, and the thread that writes buffered lines out.
     pub(crate) fn start(settings: &LogSettings) -> io::Result<Log> {
-        let sink = Sink::open(settings.file.as_deref())?;
-        let held = Held { sink, file: settings.file.clone(), dirty: false };
-        let log = Log(Arc::new(Output { held: Mutex::new(held), became_dirty: Condvar::new() }));
+        let sink = open(settings.file.as_deref())?;
+        let held = Held { file: settings.file.clone(), ..Held::default() };
+        let log = Log(Arc::new(Output { held: Mutex::new(held), ..Output::default() }));
         let mut config = ConfigBuilder::new();
         config
-            // It makes both anew for each line, of a dozen pieces; LineWriter does so once a second.
+            // It makes both anew for each line, of a dozen pieces; LineWriter has them ready.
             .set_time_level(LevelFilter::Off)
             .set_max_level(LevelFilter::Off)
             .set_thread_level(LevelFilter::Off)
@@ -124,42 +214,27 @@ impl Log {
             config.add_filter_allow_str(name);
         }
         let lines = WriteLogger::new(LevelFilter::Trace, config.build(), LineWriter::new(log.clone()));
-        log::set_boxed_logger(Box::new(WithLevel(lines))).map_err(io::Error::other)?;
+        log::set_boxed_logger(Box::new(WithLevel { lines, log: log.clone() })).map_err(io::Error::other)?;
         log::set_max_level(settings.filter());
-        let flushed = log.clone();
-        std::thread::Builder::new().name("log".into()).spawn(move || flushed.write_out_forever())?;
+        let output = log.0.clone();
+        std::thread::Builder::new().name("log".into()).spawn(move || output.write_forever(sink))?;
         Ok(log)
     }
 
     /// Opens the file anew, which a rotation has renamed, and takes new settings when there are any.
     /// When that fails the old output stays in use.
     pub(crate) fn reopen(&self, settings: Option<&LogSettings>) -> io::Result<()> {
+        let file = settings.map_or_else(|| self.0.lock().file.clone(), |new| new.file.clone());
+        let fresh = open(file.as_deref())?;
+        self.0.flush();
         let mut held = self.0.lock();
-        let file = settings.map_or_else(|| held.file.clone(), |new| new.file.clone());
-        let fresh = Sink::open(file.as_deref())?;
-        let written = held.sink.writer().flush();
-        *held = Held { sink: fresh, file, dirty: false };
+        held.fresh = Some(fresh);
+        held.file = file;
+        self.0.due.notify_one();
         if let Some(settings) = settings {
             log::set_max_level(settings.filter());
         }
-        written
-    }
-
-    /// Writes out what is buffered.
-    pub(crate) fn flush(&self) {
-        let mut held = self.0.lock();
-        held.dirty = false;
-        // Nobody is left to tell when the log itself cannot be written.
-        let _ = held.sink.writer().flush();
-    }
-
-    fn write_out_forever(&self) {
-        loop {
-            let held = self.0.lock();
-            drop(self.0.became_dirty.wait_while(held, |held| !held.dirty));
-            std::thread::sleep(FLUSH_EVERY);
-            self.flush();
-        }
+        Ok(())
     }
 }
 
@@ -169,20 +244,24 @@ thread_local! {
 }
 
 /// Tells [`LineWriter`] the level of each line: simplelog would write it in pieces.
-struct WithLevel(Box<WriteLogger<LineWriter>>);
+struct WithLevel {
+    lines: Box<WriteLogger<LineWriter>>,
+    log: Log,
+}
 
 impl log::Log for WithLevel {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        self.0.enabled(metadata)
+        self.lines.enabled(metadata)
     }
 
     fn log(&self, record: &log::Record<'_>) {
         LEVEL.set(Some(record.level()));
-        self.0.log(record);
+        self.lines.log(record);
     }
 
     fn flush(&self) {
-        self.0.flush();
+        // Not by simplelog, which would have all who log wait too.
+        self.log.0.flush();
     }
 }
 
@@ -256,18 +335,13 @@ impl Write for LineWriter {
         if !buf.ends_with(b"\n") {
             return Ok(());
         }
-        let mut held = self.log.0.lock();
-        let written = held.sink.writer().write_all(&self.line);
+        self.log.0.push(&self.line);
         self.line.clear();
-        if !held.dirty {
-            held.dirty = true;
-            self.log.0.became_dirty.notify_one();
-        }
-        written
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.log.flush();
+        self.log.0.flush();
         Ok(())
     }
 }
