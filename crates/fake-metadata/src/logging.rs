@@ -148,6 +148,7 @@ impl Output {
         }
     }
 
+    /// What the log's thread does. It alone writes, and holds no lock meanwhile.
     fn write_forever(&self, mut sink: Sink) {
         let mut lines = Vec::new();
         let mut clock = LineClock::default();

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr2, memchr3, memrchr};
 
-/// The longest path in names. The tree needs 8; nothing is ever found at a longer one.
+/// The most names of a path that can be configured, guarded or passed on. The tree needs 8.
 pub(crate) const MAX_NAMES: usize = 32;
 
 /// The path of a request target, decoded, without the rest.

@@ -2,6 +2,7 @@
 
 use super::super::{Found, Overrides, RoleEntry, Trees};
 use super::*;
+use crate::path::Path;
 
 const LAUNCH: &str = "2026-01-01T00:00:00Z";
 const IDENTITY_DOCUMENT: &str = r#"{"accountId": "111122223333", "region": "eu-west-1", "instanceId": "i-0123456789abcdef0",
@@ -47,7 +48,7 @@ fn trees(roles: &[&str], overrides: &Overrides) -> Trees {
 /// What a path answers: a value, a listing after `L:`, or `-`.
 fn at(trees: &Trees, role: Option<&str>, path: &str) -> String {
     let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
-    match trees.tree(role).lookup(&crate::path::Path::of(path)) {
+    match trees.tree(role).lookup(&Path::of(path)) {
         Found::Listing(listing) => format!("L:{}", text(listing)),
         Found::Leaf(Leaf::Value(value) | Leaf::UserData(value)) => text(value),
         Found::Leaf(other) => format!("{other:?}"),
