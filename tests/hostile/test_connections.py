@@ -113,6 +113,27 @@ def test_pipelined_requests_whose_answers_nobody_reads_take_no_memory(serve, tmp
             connection.close()
 
 
+def test_as_many_connections_as_are_held_with_long_answers_take_no_memory(serve, tmp_path):
+    """Each has got a long answer, and then asks for many that it does not read."""
+    allow_descriptors(4096)
+    daemon = big_daemon(serve, tmp_path)
+    long = request_bytes("GET", "/latest/user-data", KEEP)
+    with endured(daemon):
+        connections = [Connection(daemon.address) for _ in range(1024)]
+        for connection in connections:
+            connection.send(long)
+        for connection in connections:
+            assert connection.answer().body == b"u" * 16384
+        assert_serves_at_once(daemon)
+        for connection in connections[1:]:
+            # So that little of it is the kernel's.
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            assert quietly_send(connection, long * 1000) > 0
+        assert_serves_at_once(daemon)
+        for connection in connections:
+            connection.close()
+
+
 def test_a_client_that_never_reads_is_closed(serve, tmp_path):
     daemon = big_daemon(serve, tmp_path)
     before = daemon.descriptors()

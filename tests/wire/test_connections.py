@@ -106,3 +106,22 @@ def test_a_client_that_shuts_its_sending_side_still_gets_its_answer(default_daem
         connection.send(request_bytes("GET", LEAF))
         connection.socket.shutdown(socket.SHUT_WR)
         assert connection.answer().status == 200
+
+
+def test_an_answer_longer_than_the_daemon_writes_at_once_arrives_whole(serve):
+    """The lengths around which it is written in one piece more, and one of many pieces; kept and asked for ahead."""
+    lengths = [16383, 16384, 16385, 32768, 32769, 1_000_003]
+    values = {f"l{length}": "".join(f"{number:07}," for number in range(length // 8 + 1))[:length] for length in lengths}
+    lines = "".join(f'"meta-data/{name}" = "{value}"\n' for name, value in values.items())
+    daemon = serve(f"[tree]\n{lines}")
+    kept = {"Connection": "keep-alive"}
+    with Connection(daemon.address) as connection:
+        asked = [request_bytes("GET", f"/latest/meta-data/{name}", kept) for name in values]
+        connection.send(b"".join(asked * 2))
+        for value in [*values.values()] * 2:
+            answer = connection.answer()
+            assert answer.get("Content-Length") == str(len(value))
+            assert answer.body == value.encode()
+        for name, value in values.items():
+            head = exchange(daemon.address, "HEAD", f"/latest/meta-data/{name}")
+            assert (head.get("Content-Length"), head.body) == (str(len(value)), b"")

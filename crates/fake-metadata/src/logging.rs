@@ -22,6 +22,8 @@ use simplelog::{ConfigBuilder, WriteLogger};
 const WRITE_EVERY: Duration = Duration::from_millis(200);
 /// So many bytes are written at once.
 const WRITE_BYTES: usize = 64 * 1024;
+/// So much memory is kept for them, since more lines come while some are written.
+const KEPT_BYTES: usize = 2 * WRITE_BYTES;
 /// The most bytes that wait; what comes on top is lost.
 const MOST_BYTES: usize = 1024 * 1024;
 /// How long an end, a reload or a panic waits for the lines before it to be written.
@@ -188,7 +190,7 @@ impl Output {
             drop(held);
             self.written.notify_all();
             lines.clear();
-            lines.shrink_to(WRITE_BYTES);
+            lines.shrink_to(KEPT_BYTES);
         }
     }
 }

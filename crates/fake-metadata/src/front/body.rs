@@ -1,4 +1,4 @@
-//! The body of a reply, in one piece, or cut off before its end when that is played.
+//! The body of a reply, all there, or cut off before its end when that is played.
 
 use std::fmt;
 use std::pin::Pin;
@@ -7,7 +7,11 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
-/// All of a body at once. An empty one does not say beforehand that it has ended, as `Full` does: hyper
+/// The most bytes that hyper is given at once. It copies them behind the head that it sends, into a buffer that stays
+/// as large as it became; all of what EC2 answers goes in one piece.
+const PIECE: usize = 16 * 1024;
+
+/// A body that is all there. An empty one does not say beforehand that it has ended, as `Full` does: hyper
 /// would then move our `Content-Length: 0` behind every other header.
 pub(super) struct Whole {
     bytes: Option<Bytes>,
@@ -48,7 +52,10 @@ impl Body for Whole {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
         let this = self.get_mut();
-        if let Some(bytes) = this.bytes.take().filter(|bytes| !bytes.is_empty()) {
+        if let Some(mut bytes) = this.bytes.take().filter(|bytes| !bytes.is_empty()) {
+            if bytes.len() > PIECE {
+                this.bytes = Some(bytes.split_off(PIECE));
+            }
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         if this.missing == 0 {

@@ -15,9 +15,6 @@ use tokio::net::TcpStream;
 
 use super::activity::{Activity, Phase};
 
-/// An answer of at most so many bytes is put together here and sent in one piece, for send(2) in place of writev(2).
-const TOGETHER: usize = 1024;
-
 /// A stream of hyper's kind that keeps a record of its activity.
 pub(crate) struct Watched {
     inner: TokioIo<TcpStream>,
@@ -57,13 +54,6 @@ impl Watched {
             }
         }
     }
-
-    fn note_write<R>(&self, result: &Poll<io::Result<R>>) {
-        match result {
-            Poll::Pending => self.activity.write_blocked(),
-            Poll::Ready(_) => self.activity.write_moved(),
-        }
-    }
 }
 
 impl Read for Watched {
@@ -77,44 +67,19 @@ impl Read for Watched {
     }
 }
 
+/// No vectored writes: hyper then puts head and body together in its own buffer and sends them by send(2), which costs
+/// less than writev(2) and than what leads to it.
 impl Write for Watched {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.check_reset()?;
         ready!(this.hang(cx))?;
         let result = Pin::new(&mut this.inner).poll_write(cx, buf);
-        this.note_write(&result);
+        match result {
+            Poll::Pending => this.activity.write_blocked(),
+            Poll::Ready(_) => this.activity.write_moved(),
+        }
         result
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        this.check_reset()?;
-        ready!(this.hang(cx))?;
-        let total = bufs.iter().map(|piece| piece.len()).sum();
-        let mut together = [0; TOGETHER];
-        let result = match together.get_mut(..total) {
-            Some(whole) => {
-                let mut rest = &mut *whole;
-                for piece in bufs {
-                    let (start, after) = rest.split_at_mut(piece.len());
-                    start.copy_from_slice(piece);
-                    rest = after;
-                }
-                Pin::new(&mut this.inner).poll_write(cx, whole)
-            }
-            None => Pin::new(&mut this.inner).poll_write_vectored(cx, bufs),
-        };
-        this.note_write(&result);
-        result
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
     }
 
     /// hyper flushes the stream only once its own buffer is empty: the answer is out.

@@ -35,7 +35,7 @@ pub(crate) struct Limits {
 impl Limits {
     pub(crate) const DEFAULT: Limits = Limits {
         head_bytes: 16 * 1024,
-        connections: 1536,
+        connections: 1024,
         head_time: Duration::from_secs(5),
         idle_time: Duration::from_secs(60),
         write_time: Duration::from_secs(10),

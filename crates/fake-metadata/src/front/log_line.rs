@@ -2,10 +2,10 @@
 //! happened to it. No query and no header: a token could be in one.
 
 use std::fmt::Write;
-use std::time::Instant;
 
 use http::Request;
 use hyper::body::Incoming;
+use jiff::Timestamp;
 
 use super::answer::Answer;
 use crate::callers::Connection;
@@ -20,7 +20,7 @@ pub(super) fn log_request(
     request: &Request<Incoming>,
     caller: &Connection,
     answer: &Answer,
-    begun: Instant,
+    came: Timestamp,
     withheld: bool,
     met: Option<&Met>,
 ) {
@@ -34,7 +34,8 @@ pub(super) fn log_request(
     line.push_str(request.method().as_str());
     line.push(' ');
     push_path(&mut line, request.uri().path());
-    let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    // By the clock that has been read for the answer already, which may be set meanwhile: then one line is wrong.
+    let micros = Timestamp::now().as_microsecond().saturating_sub(came.as_microsecond()).max(0);
     let (delivery, from) = answer.told();
     let mut digits = itoa::Buffer::new();
     line.push(' ');

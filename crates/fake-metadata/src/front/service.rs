@@ -4,7 +4,6 @@ use std::fmt;
 use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -61,9 +60,9 @@ pub(super) fn answer<'a>(
     activity: &'a Activity,
     request: Request<Incoming>,
 ) -> Answering<'a> {
-    let (begun, now) = (Instant::now(), Timestamp::now());
+    let came = Timestamp::now();
     let live = front.state.live();
-    let turn = Turn { front, caller, request: &request, fields: Fields::of(request.headers()), begun, now };
+    let turn = Turn { front, caller, request: &request, fields: Fields::of(request.headers()), came };
     let waits = match turn.at_once(&live) {
         Ok(answer) => match turn.conclude(&live, activity, answer, None) {
             Err(Withheld::Lost) => return Answering::Later(Box::pin(lost(front))),
@@ -73,12 +72,11 @@ pub(super) fn answer<'a>(
     };
     let live = live.clone();
     Answering::Later(Box::pin(async move {
-        let turn =
-            Turn { front, caller, request: &request, fields: Fields::of(request.headers()), begun, now };
+        let turn = Turn { front, caller, request: &request, fields: Fields::of(request.headers()), came };
         let mut met = None;
         let answer = match waits {
             Waits::ForAnything => turn.later(&live, &mut met).await,
-            Waits::For(need) => turn.fulfil(need, None, now).await,
+            Waits::For(need) => turn.fulfil(need, None, came).await,
         };
         match turn.conclude(&live, activity, answer, met) {
             Err(Withheld::Lost) => lost(front).await,

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::CONNECTION;
@@ -37,10 +36,8 @@ pub(super) struct Turn<'a> {
     pub(super) caller: &'a Connection,
     pub(super) request: &'a Request<Incoming>,
     pub(super) fields: Fields<'a>,
-    /// When it came, for the log.
-    pub(super) begun: Instant,
-    /// The time it is answered for.
-    pub(super) now: Timestamp,
+    /// When it came; it is answered for this time, unless a fault delays the answer.
+    pub(super) came: Timestamp,
 }
 
 impl<'a> Turn<'a> {
@@ -78,11 +75,11 @@ impl<'a> Turn<'a> {
         }
         let role =
             self.front.state.finder.role_at_once(&live.rules, self.caller).ok_or(Waits::ForAnything)?;
-        let snapshot = live.stages.seen_by(self.address(), role.as_deref(), self.target(), self.now);
-        match imds::respond(&snapshot, &self.asked(role.as_deref()), self.now) {
+        let snapshot = live.stages.seen_by(self.address(), role.as_deref(), self.target(), self.came);
+        match imds::respond(&snapshot, &self.asked(role.as_deref()), self.came) {
             imds::Outcome::Reply(reply) => Ok(Answer::Ours(reply)),
             imds::Outcome::Needs(imds::Need::Credentials { role, reply, delivery }) => {
-                match self.front.state.credentials_at_once(&role, self.caller, self.now) {
+                match self.front.state.credentials_at_once(&role, self.caller, self.came) {
                     Some(document) => Ok(Answer::Ours(reply.with(&document))),
                     None => Err(Waits::For(imds::Need::Credentials { role, reply, delivery })),
                 }
@@ -109,7 +106,7 @@ impl<'a> Turn<'a> {
     /// The answer once everybody was asked who must be.
     pub(super) async fn later(&self, live: &Arc<Live>, met: &mut Option<Met>) -> Answer {
         let (request, fields, target) = (self.request, &self.fields, self.target());
-        let mut now = self.now;
+        let mut now = self.came;
         let matters = |live: &Live| role_matters(live, request.method(), target, now);
         let (role, live) = self.front.state.role(live.clone(), self.caller, matters).await;
         let path = live.faults.as_ref().and_then(|_| imds::canonical(target));
@@ -183,8 +180,8 @@ impl<'a> Turn<'a> {
     ) -> Answered {
         let peer = self.caller.peer;
         let lost = answer.is_token() && live.hop_limit.is_some_and(|limit| !peer.is_reached_with(limit));
-        log_request(self.request, self.caller, &answer, self.begun, lost, met.as_ref());
-        let now = met.as_ref().filter(|met| !met.delay.is_zero()).map_or(self.now, |_| Timestamp::now());
+        log_request(self.request, self.caller, &answer, self.came, lost, met.as_ref());
+        let now = met.as_ref().filter(|met| !met.delay.is_zero()).map_or(self.came, |_| Timestamp::now());
         let heads = &self.front.heads;
         let response = match met.and_then(|met| met.outcome) {
             Some(Outcome::Close) => return Err(Withheld::Closed),
