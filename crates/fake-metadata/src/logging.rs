@@ -24,6 +24,8 @@ const WRITE_EVERY: Duration = Duration::from_millis(200);
 const WRITE_BYTES: usize = 64 * 1024;
 /// So much memory is kept for them, since more lines come while some are written.
 const KEPT_BYTES: usize = 2 * WRITE_BYTES;
+/// So many bytes are gathered before they join those that wait.
+const GATHERED_BYTES: usize = 4 * 1024;
 /// The most bytes that wait; what comes on top is lost.
 const MOST_BYTES: usize = 1024 * 1024;
 /// How long an end, a reload or a panic waits for the lines before it to be written.
@@ -81,6 +83,9 @@ fn open(file: Option<&Path>) -> io::Result<Sink> {
 struct Held {
     /// Whole lines, in their order.
     waiting: Vec<u8>,
+    /// The lines after those. Memory that the log's thread has read is slow to write for another processor, and the
+    /// slower the smaller the pieces.
+    gathered: Vec<u8>,
     lost: Lost,
     /// How many there were since the start, with those that wait.
     taken: u64,
@@ -92,6 +97,28 @@ struct Held {
     fresh: Option<Sink>,
     /// The file behind it; `None` is standard error.
     file: Option<PathBuf>,
+}
+
+impl Held {
+    /// How many bytes are to be written.
+    fn bytes(&self) -> usize {
+        self.waiting.len() + self.gathered.len()
+    }
+
+    /// Puts a line behind all others.
+    fn add(&mut self, line: &[u8]) {
+        self.gathered.extend_from_slice(line);
+        if self.gathered.len() >= GATHERED_BYTES {
+            self.waiting.append(&mut self.gathered);
+        }
+        self.taken += 1;
+    }
+
+    /// Exchanges all lines for the empty `lines`.
+    fn take(&mut self, lines: &mut Vec<u8>) {
+        self.waiting.append(&mut self.gathered);
+        std::mem::swap(lines, &mut self.waiting);
+    }
 }
 
 /// Lines that were not written.
@@ -127,13 +154,12 @@ impl Output {
     /// Takes a whole line to be written.
     fn push(&self, line: &[u8]) {
         let mut held = self.lock();
-        let before = held.waiting.len();
+        let before = held.bytes();
         let after = before + line.len();
         if after > MOST_BYTES {
             return held.lost.add(1, "they could not be written as fast as they came");
         }
-        held.waiting.extend_from_slice(line);
-        held.taken += 1;
+        held.add(line);
         if before == 0 || (before < WRITE_BYTES && after >= WRITE_BYTES) {
             self.due.notify_one();
         }
@@ -156,13 +182,13 @@ impl Output {
         let mut clock = LineClock::default();
         let mut is_torn = false;
         loop {
-            let nothing = |held: &mut Held| held.waiting.is_empty() && held.fresh.is_none();
+            let nothing = |held: &mut Held| held.bytes() == 0 && held.fresh.is_none();
             let held = self.due.wait_while(self.lock(), nothing).unwrap_or_else(PoisonError::into_inner);
             let more_may_come =
-                |held: &mut Held| !held.urgent && held.fresh.is_none() && held.waiting.len() < WRITE_BYTES;
+                |held: &mut Held| !held.urgent && held.fresh.is_none() && held.bytes() < WRITE_BYTES;
             let waited = self.due.wait_timeout_while(held, WRITE_EVERY, more_may_come);
             let mut held = waited.unwrap_or_else(PoisonError::into_inner).0;
-            std::mem::swap(&mut lines, &mut held.waiting);
+            held.take(&mut lines);
             let lost = std::mem::take(&mut held.lost);
             if let Some(fresh) = held.fresh.take() {
                 (sink, is_torn) = (fresh, false);

@@ -17,6 +17,8 @@ pub(crate) enum Node {
 /// A name in a directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
+    /// The beginning of the name, for a search that seldom has to look at the rest.
+    start: u64,
     name: Arc<str>,
     /// The line of the listing where it is not the name (and a slash): `0=my-key` for `0`. Empty: not listed.
     label: Option<Arc<str>>,
@@ -31,7 +33,7 @@ impl Entry {
             Node::Dir(dir) => since.max(dir.first()),
             Node::Leaf(_) => since,
         };
-        Entry { name: name.into(), label: None, since, node }
+        Entry { start: start_of(name.as_bytes()), name: name.into(), label: None, since, node }
     }
 
     /// The same entry, listed as `label`.
@@ -116,7 +118,9 @@ impl Dir {
     }
 
     fn position(&self, name: &[u8]) -> Result<usize, usize> {
-        self.entries.binary_search_by(|entry| entry.name.as_bytes().cmp(name))
+        let start = start_of(name);
+        self.entries
+            .binary_search_by(|entry| entry.start.cmp(&start).then_with(|| entry.name.as_bytes().cmp(name)))
     }
 
     /// What `name` leads to under a version.
@@ -184,6 +188,15 @@ impl Dir {
     }
 }
 
+/// The first eight bytes of a name, zeros behind a shorter one, as a number: in the order of the names, but for names
+/// that are alike in them.
+fn start_of(name: &[u8]) -> u64 {
+    match name.first_chunk() {
+        Some(start) => u64::from_be_bytes(*start),
+        None => (0..8).fold(0, |start, at| start << 8 | u64::from(name.get(at).copied().unwrap_or(0))),
+    }
+}
+
 fn listings(place: Place, entries: &[Entry], dead_lines: &[Arc<str>]) -> Arc<[(Version, Bytes)]> {
     let mut starts: Vec<Version> = entries.iter().map(|entry| entry.since).collect();
     if place == Place::VersionRoot || !dead_lines.is_empty() {
@@ -211,6 +224,8 @@ fn listings(place: Place, entries: &[Entry], dead_lines: &[Arc<str>]) -> Arc<[(V
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn leaf(name: &str, since: &str) -> Entry {
@@ -271,5 +286,18 @@ mod tests {
         let later = before.with(leaf("a", "latest"));
         assert_eq!(listed(&later, "1.0").as_deref(), Some("b"));
         assert_eq!(listed(&later.without("b"), "1.0"), None);
+    }
+    proptest! {
+        #[test]
+        fn every_entry_is_found_by_its_name_and_no_other_is(
+            names in "([ab\\x00\u{e9}]{0,10}/){0,12}",
+            other in "[ab]{0,10}",
+        ) {
+            let dir = Dir::new(Place::Inner, names.split('/').map(|name| leaf(name, "1.0")).collect());
+            for name in names.split('/') {
+                prop_assert_eq!(dir.entry(name).map(|entry| &*entry.name), Some(name));
+            }
+            prop_assert_eq!(dir.entry(&other).is_some(), names.split('/').any(|name| name == other));
+        }
     }
 }
