@@ -79,3 +79,35 @@ impl Body for Whole {
         SizeHint::with_exact(left as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// What hyper is given: the lengths of the pieces, and whether they are all of the body.
+    fn given(mut body: Whole) -> (Vec<usize>, bool) {
+        let mut pieces = Vec::new();
+        loop {
+            match Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Some(Ok(frame))) => pieces.extend(frame.data_ref().map(Bytes::len)),
+                // It is polled again at once.
+                Poll::Pending => {}
+                Poll::Ready(Some(Err(CutOff))) => return (pieces, false),
+                Poll::Ready(None) => return (pieces, true),
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_is_given_in_pieces_also_where_it_is_cut_off() {
+        let of = |length| Bytes::from(vec![b'x'; length]);
+        assert_eq!(given(Whole::new(of(0))), (vec![], true));
+        assert_eq!(given(Whole::new(of(PIECE))), (vec![PIECE], true));
+        assert_eq!(given(Whole::new(of(2 * PIECE + 1))), (vec![PIECE, PIECE, 1], true));
+        assert_eq!(given(Whole::cut(of(4 * PIECE + 1))), (vec![PIECE, PIECE], false));
+        assert_eq!(given(Whole::cut(of(1))), (vec![], false));
+        assert_eq!(Whole::cut(of(4 * PIECE + 1)).size_hint().exact(), Some(4 * PIECE as u64 + 1));
+    }
+}

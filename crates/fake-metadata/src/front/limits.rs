@@ -15,6 +15,7 @@ pub(crate) struct Limits {
     /// Bytes of request line and header fields together; more is answered 431 and closed.
     pub(crate) head_bytes: usize,
     /// Connections held at once. The longest idle one gives way to a new one beyond this.
+    /// So many that all of them, each with a full head and a full buffer of answers, stay below 64 MiB.
     pub(crate) connections: usize,
     /// From the first byte of a request to the end of its head.
     pub(crate) head_time: Duration,

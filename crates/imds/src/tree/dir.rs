@@ -287,6 +287,7 @@ mod tests {
         assert_eq!(listed(&later, "1.0").as_deref(), Some("b"));
         assert_eq!(listed(&later.without("b"), "1.0"), None);
     }
+
     proptest! {
         #[test]
         fn every_entry_is_found_by_its_name_and_no_other_is(
